@@ -3,7 +3,7 @@
 #
 #   ./requirements.sh run    to install and run: Python 3.10 or newer with venv, and the libraries of opencv-python
 #   ./requirements.sh test   also for all tests: a broker, a compiler, openssl, simulated cameras, systemd's checks,
-#                            Modbus clients, node and npm, a browser
+#                            Modbus clients, node and npm, a browser, PostgreSQL
 #
 # Packages that are installed already are left alone. Missing ones are installed if this user is root, or sudo asks for no
 # password; otherwise the script prints the command that installs them. Exit status 0 if no required package is missing,
@@ -30,8 +30,8 @@ missing() {
 }
 
 # Packages that are useful but not required. Without the libraries of opencv-python, make installs opencv-python-headless.
-# The tests use an RTSP server, a fake GigE camera, systemd-analyze, Modbus clients and validators of other projects, and
-# a browser; not every release of Debian has all of them.
+# The tests use an RTSP server, a fake GigE camera, systemd-analyze, Modbus clients and validators of other projects, a
+# browser and PostgreSQL; not every release of Debian has all of them.
 wanted() {
     has_opencv || {
         has_library libGL.so.1 || echo libgl1
@@ -48,6 +48,8 @@ wanted() {
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
     command -v chromium >/dev/null || echo chromium
+    # Debian's servers are not in the path.
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || echo postgresql
 }
 
 if command -v "$PYTHON" >/dev/null && ! is_recent; then

@@ -52,6 +52,7 @@ The contract and the way to the broker:
     views/              the receiving side: makes one verdict of several stations that see the same part
     webhook/            the receiving side: posts verdicts to web servers
     page/               the receiving side: shows the stations to people in their browsers
+    archive/            the receiving side: stores everything in PostgreSQL or SQLite
 
 The state of the box:
     health/             stages, pictures, scores, machine, watchdog, /metrics

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_inspect.edge.configuration.file import (
+    check_archive_settings,
     check_bridge_settings,
     check_page_settings,
     check_settings,
@@ -26,7 +27,7 @@ SERVICE_USER = "edge-inspect"
 """User as whom the systemd unit runs the service."""
 # A verdict has about 600 bytes and health 1500; a defect with many regions has more. The bridge only sends `resend`.
 _STATION_BYTES, _COMMAND_BYTES = 2048, 512
-Program = Literal["run", "bridge", "views", "webhook", "page"]
+Program = Literal["run", "bridge", "views", "webhook", "page", "archive"]
 """The programs that have a configuration, by their subcommand."""
 
 
@@ -48,7 +49,13 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
             f"edge-inspect check {'' if program == 'run' else f'--{program} '}--config {path}"
         )
     if program != "run":
-        checks = {"bridge": _check_bridge, "views": _check_views, "webhook": _check_webhook, "page": _check_page}
+        checks = {
+            "bridge": _check_bridge,
+            "views": _check_views,
+            "webhook": _check_webhook,
+            "page": _check_page,
+            "archive": _check_archive,
+        }
         yield from checks[program](path, connect)
         return
     settings = load_settings(path)
@@ -161,6 +168,27 @@ def _check_page(path: Path, connect: bool) -> Iterator[str]:
         named = [Topics(*pattern.split("/")) for pattern in settings.stations if ANY not in pattern.split("/")]
         publish = [topic for each in named for topic in (each.command, each.label)]
         yield from _try(path, settings.mqtt, publish, topics(settings), _COMMAND_BYTES)
+
+
+def _check_archive(path: Path, connect: bool) -> Iterator[str]:
+    from edge_inspect.edge.archive.settings import ArchiveSettings
+
+    settings = read_settings(path, ArchiveSettings)
+    unseen = check_archive_settings(path, settings)
+    yield f"{path}: good; broker {_place(settings.mqtt)}"
+    yield from unseen
+    if connect:
+        from edge_inspect.edge.archive.database import open_database, place_of, reading
+        from edge_inspect.edge.archive.migrations import current_revision
+        from edge_inspect.edge.archive.subscriber import topics
+
+        named = [Topics(*pattern.split("/")) for pattern in settings.stations if "+" not in pattern.split("/")]
+        yield from _try(path, settings.mqtt, [each.command for each in named], topics(settings), _COMMAND_BYTES)
+        engine, place = open_database(settings), place_of(settings)
+        with reading(engine, place) as connection:
+            revision = current_revision(connection)
+        engine.dispose()
+        yield f"database {place}: connected; " + (f"tables of revision {revision}" if revision else "no tables yet")
 
 
 def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str], packet_bytes: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_inspect.edge import __version__
+from edge_inspect.edge.archive.archive_command import add_options as add_archive_options
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.demo.demo_options import add_demo_options
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
@@ -48,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_views_options(commands.add_parser("views", help="make one verdict of several stations that see the same part"))
     add_webhook_options(commands.add_parser("webhook", help="post verdicts or defects to web servers"))
     add_page_options(commands.add_parser("page", help="serve a page that shows stations live in browsers"))
+    add_archive_options(
+        commands.add_parser("archive", help="store everything in PostgreSQL or SQLite; check, export, report")
+    )
     add_user_options(commands.add_parser("page-user", help="add, change, list and remove the users of the page"))
     _add_doctor(commands.add_parser("doctor", help="list what is installed on this box and what is missing"))
     _add_selftest(commands.add_parser("selftest", help="test which precisions this box computes correctly"))
@@ -98,7 +102,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration file (YAML)")
     program = parser.add_mutually_exclusive_group()
     parser.set_defaults(program="run")
-    for name in ("bridge", "views", "webhook", "page"):
+    for name in ("bridge", "views", "webhook", "page", "archive"):
         program.add_argument(
             f"--{name}",
             action="store_const",

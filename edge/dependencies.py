@@ -25,6 +25,8 @@ EXTRAS = {
     **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "scipy", "tqdm"), "train"),
     "amqtt": "demo",
     **dict.fromkeys(("starlette", "uvicorn", "h11"), "page"),
+    **dict.fromkeys(("sqlalchemy", "psycopg", "alembic"), "archive"),
+    "pyarrow": "parquet",
     **dict.fromkeys(("ray", "fsspec"), "ray"),
     "google": "sparkplug",
     "gpiod": "gpio",

@@ -14,7 +14,7 @@ from edge_inspect.edge.configuration.file import trusted_keys
 from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.engine_loop import EngineLoop
 from edge_inspect.edge.errors import EdgeInspectError
-from edge_inspect.edge.health.http import HealthServer
+from edge_inspect.edge.health.http import HealthServer, of_stations
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.supervisor import Supervisor
 from edge_inspect.edge.health.watchdog import Due, Step
@@ -127,7 +127,7 @@ class Service:
             stages = [stage for station in self._stations for stage in station.stages.values()]
             self._supervisor = Supervisor(stages, self._help, self._flush)
             if settings.health.http_port is not None:
-                opened.callback(HealthServer(settings.health.http_port, self._read_health).close)
+                opened.callback(HealthServer(settings.health.http_port, of_stations(self._read_health)).close)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Service:

@@ -99,6 +99,7 @@ ENDLESS = {
     "edge-inspect views --config views.yaml": "joining 2 views",
     "edge-inspect webhook --config webhook.yaml": "posting messages",
     "edge-inspect page --config page.yaml": "serving the page",
+    "edge-inspect archive run --config archive.yaml": "storing what",
     "mosquitto_sub -v -t 'edge-inspect/v1/#'": "edge-inspect/v1/plant1/line1/station1/verdict {",
 }
 """Commands that run until they are ended, and words that they say before."""
@@ -113,7 +114,7 @@ CODE_OF_OTHERS = {
     "docs/tutorial.md": ["edge-inspect/v1/"],
 }
 """Indented blocks that are neither commands nor YAML: how they begin. docs/methods.md has formulas in them."""
-LANGUAGES = ("inline", "json", "yaml", "python", "mermaid", "nginx")
+LANGUAGES = ("inline", "json", "yaml", "python", "mermaid", "nginx", "sql")
 """Code that is no command."""
 ROWS_OF_TABLES = ("dmdd", "stretch", "tile", "tails.py")
 """First words of code in docs/measurements.md that names options of a command without the command."""
@@ -305,6 +306,8 @@ def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
     webhook |= {"mqtt": bridge["mqtt"], "outbox": {"path": "webhook-outbox.db"}}
     webhook["targets"][0]["url"] = f"http://127.0.0.1:{broker.port}/"  # where something answers
     (tmp_path / "webhook.yaml").write_text(yaml.safe_dump(webhook))
+    archive = {"mqtt": bridge["mqtt"], "database": "sqlite:///archive.db", "data": "archive"}
+    (tmp_path / "archive.yaml").write_text(yaml.safe_dump(archive))
     opened = Shell(
         tmp_path, {**CHANGES, ":9273": f":{health}", "broker.example": f"127.0.0.1 --port {broker.port}"}, broker.port
     )

@@ -18,6 +18,7 @@ from node_modules import node_program
 from promtool import promtool
 from pydantic import BaseModel
 
+from edge_inspect.edge.archive.settings import ArchiveSettings
 from edge_inspect.edge.bridge.settings import BridgeSettings
 from edge_inspect.edge.configuration.file import read_settings
 from edge_inspect.edge.configuration.settings import Settings
@@ -37,6 +38,7 @@ SETTINGS: dict[str, type[BaseModel]] = {
     "views.yaml": ViewsSettings,
     "webhook.yaml": WebhookSettings,
     "page.yaml": PageSettings,
+    "archive.yaml": ArchiveSettings,
 }
 MESSAGES: dict[str, type[BaseModel]] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health}
 PLACES: tuple[tuple[str | int, ...], ...] = (

@@ -39,6 +39,7 @@ from edge_inspect.edge.mqtt.credentials import (
 from edge_inspect.edge.triggers import check_trigger
 
 if TYPE_CHECKING:
+    from edge_inspect.edge.archive.settings import ArchiveSettings
     from edge_inspect.edge.bridge.settings import BridgeSettings
     from edge_inspect.edge.page.settings import PageSettings
 
@@ -283,6 +284,29 @@ def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
             unseen.append(f"users: {no_users(settings.users)}")
     except ConfigurationError as error:
         mistakes.append(f"users: {error}")
+    if mistakes:
+        raise ConfigurationError(_list(path, mistakes))
+    return unseen
+
+
+def check_archive_settings(path: Path, settings: ArchiveSettings) -> list[str]:
+    """Check everything that the archive's configuration names: its folders, credentials.
+
+    Returns:
+        The credentials that could not be checked, as for `check_settings`.
+
+    Raises:
+        ConfigurationError: Something is missing or cannot be used; the message lists all of it.
+    """
+    mistakes, unseen = check_credentials(settings.mqtt)
+    mistakes += _look_at_new_folder("data", settings.data)
+    if settings.password_file is not None:
+        of_password, more = check_credential("password_file", settings.password_file)
+        mistakes, unseen = mistakes + of_password, unseen + more
+    if settings.sqlite_file is not None:
+        mistakes += _look_at_file("database", settings.sqlite_file)
+    if settings.pictures is not None and "://" not in settings.pictures:
+        mistakes += _look_at_new_folder("pictures", Path(settings.pictures))
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
     return unseen

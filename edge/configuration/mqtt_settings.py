@@ -180,7 +180,7 @@ def of_subscriber(mqtt: MqttSettings, program: str) -> MqttSettings:
 
     Args:
         mqtt: The settings.
-        program: Name of the program, for the message: bridge or page.
+        program: Name of the program, for the message: bridge, page or archive.
 
     Raises:
         ValueError: The settings are for a station only.
@@ -192,7 +192,7 @@ def of_subscriber(mqtt: MqttSettings, program: str) -> MqttSettings:
         )
     if mqtt.client_id is not None and "{" in mqtt.client_id:
         raise ValueError(
-            f"client_id: {mqtt.client_id!r} has a placeholder for a station's name, which a {program} does not have; "
-            "leave out the braces"
+            f"client_id: {mqtt.client_id!r} has a placeholder for a station's name, which the {program} does not "
+            "have; leave out the braces"
         )
     return mqtt

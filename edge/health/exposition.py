@@ -56,7 +56,12 @@ def expose(reports: Sequence[StationReport]) -> str:
         topics = report.topics
         for family in _station(report):
             _add(families, family, {"site": topics.site, "line": topics.line, "station": topics.station})
-    return "".join(line for family in families.values() if family.samples for line in _lines(family))
+    return as_text(families.values())
+
+
+def as_text(families: Iterable[Family]) -> str:
+    """Return families in the text format; those without samples are left out."""
+    return "".join(line for family in families if family.samples for line in _lines(family))
 
 
 def _add(families: dict[str, Family], family: Family, labels: Labels) -> None:

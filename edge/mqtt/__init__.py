@@ -5,6 +5,7 @@ encodings.py              the encodings JSON and Sparkplug B: session and topics
 reconnection.py           reconnects: MQTT version, logging of problems, pauses
 session.py                one connection from CONNECT to its end
 pattern_session.py        a session whose subscriptions have wildcards
+held_session.py           a session that acknowledges what it receives when that is stored
 acknowledging_session.py  a session that acknowledges messages only when told to
 confirmation.py           confirms messages with QoS 0, which the broker does not acknowledge
 properties.py             QoS and MQTT 5 properties of the contract's messages

@@ -33,10 +33,13 @@ class Receiving(NamedTuple):
             commands, and the bridge receives verdicts and defects.
         kept_s: Seconds for which the broker keeps the client's subscriptions, and messages with QoS 1, after the
             connection has ended. With MQTT 3.1.1 the broker decides for how long. 0: it keeps nothing.
+        window: Number of messages that the broker may send before one of them is acknowledged. With MQTT 3.1.1 the
+            broker decides. `None`: as many as MQTT allows.
     """
 
     largest: int = 2**18
     kept_s: int = 0
+    window: int | None = None
 
 
 RECEIVING = Receiving()
@@ -86,6 +89,8 @@ def connect(
         if protocol == MQTT5:
             properties = _new_properties(PacketTypes.CONNECT)
             properties.MaximumPacketSize = receiving.largest
+            if receiving.window is not None:
+                properties.ReceiveMaximum = receiving.window
             if receiving.kept_s:
                 properties.SessionExpiryInterval = receiving.kept_s
             client.connect(

@@ -9,7 +9,7 @@ import time
 from edge_inspect.edge.contract.messages import State
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.health.histogram import Histogram
-from edge_inspect.edge.health.http import HealthServer
+from edge_inspect.edge.health.http import HealthServer, of_stations
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
@@ -56,7 +56,7 @@ def run(settings: WebhookSettings) -> None:
             def read() -> tuple[list[str], list[StationReport]]:
                 return [], [_report(settings.name, sender, outbox) for sender in senders]
 
-            stack.callback(HealthServer(settings.health.http_port, read).close)
+            stack.callback(HealthServer(settings.health.http_port, of_stations(read)).close)
         subscriber = WebhookSubscriber(settings, outbox)
         stack.callback(subscriber.close)
         notify(READY=1)

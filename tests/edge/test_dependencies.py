@@ -66,9 +66,25 @@ def test_without_the_extra_train_its_name_is_said(tmp_path: Path, module: str, c
     assert "needs the extra [train]" in done.stderr and "pip install 'edge-inspect[train]'" in done.stderr
 
 
-@pytest.mark.parametrize("unit", ["edge-inspect.service", "edge-inspect-bridge.service", "edge-inspect-page.service"])
-def test_systemd_does_not_start_again_what_cannot_load(unit: str) -> None:
-    assert "\nRestartPreventExitStatus=69\n" in (ROOT / "systemd" / unit).read_text()
+@pytest.mark.parametrize(
+    ("module", "extra", "command"),
+    [
+        ("sqlalchemy", "archive", ("check", "--since", "2026-11-30")),
+        ("alembic", "archive", ("migrate",)),
+        ("pyarrow", "parquet", ("export", "parts.parquet")),
+    ],
+)
+def test_without_an_extra_of_the_archive_its_name_is_said(
+    tmp_path: Path, module: str, extra: str, command: tuple[str, ...]
+) -> None:
+    done = run(tmp_path, {module: NOT_THERE}, "edge_inspect.edge.cli", "archive", *command, "--config", "archive.yaml")
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert f"needs the extra [{extra}]" in done.stderr and f"pip install 'edge-inspect[{extra}]'" in done.stderr
+
+
+@pytest.mark.parametrize("unit", sorted((ROOT / "systemd").glob("*.service")), ids=lambda path: path.stem)
+def test_systemd_does_not_start_again_what_cannot_load(unit: Path) -> None:
+    assert "\nRestartPreventExitStatus=69\n" in unit.read_text()
 
 
 @pytest.mark.parametrize("program", ["edge_inspect.edge.cli", "edge_inspect.train.cli", "edge_inspect.calibrate.cli"])

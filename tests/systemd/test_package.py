@@ -15,12 +15,8 @@ from package_index import needs_package_index
 if shutil.which("dpkg-deb") is None:
     pytest.skip("needs dpkg-deb", allow_module_level=True)
 
-UNITS = (
-    "edge-inspect.service",
-    "edge-inspect-bridge.service",
-    "edge-inspect-views.service",
-    "edge-inspect-webhook.service",
-    "edge-inspect-page.service",
+UNITS = tuple(
+    f"edge-inspect{program}.service" for program in ("", "-bridge", "-views", "-webhook", "-page", "-archive")
 )
 
 

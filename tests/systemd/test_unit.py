@@ -23,13 +23,8 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ANALYZE, *arguments, "--no-pager"], capture_output=True, text=True, check=False)
 
 
-UNITS = [
-    "edge-inspect.service",
-    "edge-inspect-bridge.service",
-    "edge-inspect-views.service",
-    "edge-inspect-webhook.service",
-    "edge-inspect-page.service",
-]
+PROGRAMS = ("", "-bridge", "-views", "-webhook", "-page", "-archive")
+UNITS = [f"edge-inspect{program}.service" for program in PROGRAMS]
 
 
 @pytest.fixture(params=UNITS)
@@ -87,7 +82,7 @@ def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tm
         assert "/opt/" not in each.read_text()
         documentation = next(line for line in each.read_text().splitlines() if line.startswith("Documentation=file://"))
         assert (destination / documentation.removeprefix("Documentation=file:///")).is_file()
-    for name in ("bridge.yaml", "views.yaml", "webhook.yaml", "page.yaml"):
+    for name in ("bridge.yaml", "views.yaml", "webhook.yaml", "page.yaml", "archive.yaml"):
         assert (destination / "etc/edge-inspect" / name).is_file()
     config = destination / "etc/edge-inspect/config.yaml"
     config.write_text("site: kept\n")

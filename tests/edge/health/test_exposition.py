@@ -19,7 +19,7 @@ from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.health.exposition import expose
 from edge_inspect.edge.health.histogram import Histogram
-from edge_inspect.edge.health.http import HealthServer
+from edge_inspect.edge.health.http import HealthServer, of_stations
 from edge_inspect.edge.health.report import StationReport
 
 
@@ -46,7 +46,7 @@ class Told:
 @pytest.fixture
 def server() -> Iterator[HealthServer]:
     Told.stuck, Told.reports = [], []
-    started = HealthServer(0, lambda: (Told.stuck, Told.reports))
+    started = HealthServer(0, of_stations(lambda: (Told.stuck, Told.reports)))
     yield started
     started.close()
 
@@ -174,4 +174,4 @@ def test_requests_as_monitors_make_them(server: HealthServer) -> None:
 
 def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(server: HealthServer) -> None:
     with pytest.raises(ConfigurationError, match="health.http_port"):
-        HealthServer(server.port, lambda: ([], []))
+        HealthServer(server.port, of_stations(lambda: ([], [])))

@@ -11,10 +11,12 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
 
+from edge_inspect.edge.archive.metrics import ArchiveFigures
+from edge_inspect.edge.archive.metrics import families as archive_families
 from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.topics import Topics
-from edge_inspect.edge.health.exposition import expose
+from edge_inspect.edge.health.exposition import as_text, expose
 from edge_inspect.edge.health.histogram import Histogram
 from edge_inspect.edge.health.report import StationReport
 
@@ -34,7 +36,11 @@ def exposed() -> dict[str, set[str]]:
     health = examples()["health"][0]
     assert isinstance(health, Health)
     report = StationReport(Topics("p", "l", "a"), "online", None, Histogram().buckets(), health)
-    families = text_string_to_metric_families(expose([report]))
+    parts = {"p/l/a": 1}
+    archive = as_text(
+        archive_families(ArchiveFigures(True, True, None, 0, {"verdicts": 1}, 0, 0, 1.0, (0, 0), parts, parts))
+    )
+    families = text_string_to_metric_families(expose([report]) + archive)
     return {sample.name: set(sample.labels) for family in families for sample in family.samples}
 
 

@@ -75,7 +75,7 @@ def test_passwords_are_not_sent_in_the_clear(tmp_path: Path, host: str) -> None:
         ({"listen": {"proxies": ["192.0.2.7/24"]}}, "has host bits set; write addresses such as"),
         ({"listen": {"host": "http://box"}}, "listen.host: "),
         ({"mqtt": {"encoding": "sparkplug_b"}}, "the page reads only JSON"),
-        ({"mqtt": {"client_id": "page-{station}"}}, "which a page does not have"),
+        ({"mqtt": {"client_id": "page-{station}"}}, "which the page does not have"),
         ({"name": "a/b"}, "name: "),
         ({"session_hours": 0}, "session_hours: "),
         ({"receivedbytes": 3}, "unknown key; the keys are name, mqtt, stations"),

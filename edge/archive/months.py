@@ -1,0 +1,123 @@
+"""The months of the archive's parts: partitions in PostgreSQL, and what is deleted when it has become too old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, select, text
+
+from edge_inspect.edge.archive.tables import METADATA, PARTITIONED, verdicts
+from edge_inspect.edge.contract.ids import uuid7_time
+
+# Ids from before or after these years come from a clock that was never set. PostgreSQL has one partition for all of
+# them, and months must never change between the two.
+_FIRST_YEAR, _LAST_YEAR = 2020, 2099
+# 2100-01-01 in days since 1970; Python's datetime does not reach the end of the times that an id can have.
+_LAST_DAY = 47_482
+_AT_ONCE = 10_000
+
+
+class Month(NamedTuple):
+    """A month in UTC."""
+
+    year: int
+    month: int
+
+    @classmethod
+    def of(cls, moment: datetime) -> Month:
+        """Return the month of an aware time."""
+        utc = moment.astimezone(timezone.utc)
+        return cls(utc.year, utc.month)
+
+    @property
+    def next(self) -> Month:
+        """The month after this one."""
+        return Month(self.year + self.month // 12, self.month % 12 + 1)
+
+    @property
+    def first_id(self) -> str:
+        """The lowest id with a time in this month, for comparisons: its other bits are 0."""
+        begin = datetime(self.year, self.month, 1, tzinfo=timezone.utc)
+        digits = f"{round(begin.timestamp() * 1000):012x}"
+        return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"
+
+    @property
+    def suffix(self) -> str:
+        """The end of the names of its partitions."""
+        return f"{self.year:04}_{self.month:02}"
+
+
+_FIRST = Month(_FIRST_YEAR, 1)
+
+
+def is_before(identity: str, oldest: Month) -> bool:
+    """Return whether an id is from a month before `oldest`; one of an impossible time is not."""
+    return _FIRST.first_id <= identity < oldest.first_id
+
+
+def months_of(ids: Iterable[str]) -> set[Month]:
+    """Return the months that have partitions of their own, of the times in these ids (UUIDv7)."""
+    days = {int(uuid7_time(identity)) // 86_400 for identity in ids}
+    found = {Month.of(datetime.fromtimestamp(day * 86_400, timezone.utc)) for day in days if day < _LAST_DAY}
+    return {month for month in found if _FIRST_YEAR <= month.year <= _LAST_YEAR}
+
+
+def create_partitions(connection: Connection, months: Iterable[Month]) -> None:
+    """Create the partitions of these months where they are missing."""
+    for month in sorted(months):
+        for table in PARTITIONED:
+            connection.execute(
+                text(
+                    f"CREATE TABLE IF NOT EXISTS {table}_{month.suffix} PARTITION OF {table} "
+                    f"FOR VALUES FROM ('{month.first_id}') TO ('{month.next.first_id}')"
+                )
+            )
+
+
+def partitions(connection: Connection) -> list[Month]:
+    """Return the months that have partitions in PostgreSQL, in order."""
+    found = connection.execute(
+        text(
+            "SELECT substring(relname FROM '[0-9]{4}_[0-9]{2}$') FROM pg_class JOIN pg_inherits ON inhrelid = oid "
+            "WHERE inhparent = 'verdicts'::regclass AND relname ~ '^verdicts_[0-9]{4}_[0-9]{2}$'"
+        )
+    ).scalars()
+    return sorted(Month(*map(int, str(name).split("_"))) for name in found)
+
+
+def delete_before(connection: Connection, oldest: Month) -> Iterator[str]:
+    """Delete the parts of all months before `oldest`; yield what was deleted, for the log.
+
+    PostgreSQL drops whole partitions, which takes milliseconds and gives the space back at once. SQLite deletes rows,
+    and uses their space again. Parts of impossible times stay. Counts, labels, changes, states and commands stay.
+
+    Args:
+        connection: Connection; each piece of work is a transaction of its own.
+        oldest: First month that is kept.
+    """
+    if connection.dialect.name == "postgresql":
+        yield from _drop_before(connection, oldest)
+        return
+    deleted = 0
+    for parts in (METADATA.tables[name] for name in PARTITIONED):
+        is_old = (parts.c.id >= _FIRST.first_id) & (parts.c.id < oldest.first_id)
+        some = select(parts.c.id).where(is_old).limit(_AT_ONCE).scalar_subquery()
+        rows = _AT_ONCE
+        while rows:
+            with connection.begin():
+                rows = connection.execute(delete(parts).where(parts.c.id.in_(some))).rowcount
+            deleted += rows if parts is verdicts else 0
+    if deleted:
+        yield f"{deleted} parts from before {oldest.year:04}-{oldest.month:02}"
+
+
+def _drop_before(connection: Connection, oldest: Month) -> Iterator[str]:
+    with connection.begin():
+        old = [month for month in partitions(connection) if month < oldest]
+    for month in old:
+        with connection.begin():
+            for table in PARTITIONED:
+                connection.execute(text(f"DROP TABLE IF EXISTS {table}_{month.suffix}"))
+        yield f"the parts of {month.year:04}-{month.month:02}"

@@ -1,0 +1,165 @@
+"""Stores the pictures and maps of parts that stations publish, in a folder or in a storage that fsspec can open."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, select
+
+from edge_inspect.edge.archive.inbox import Inbox
+from edge_inspect.edge.archive.message_rows import Row
+from edge_inspect.edge.archive.months import Month
+from edge_inspect.edge.archive.tables import pictures
+from edge_inspect.edge.archive.writer import StoredMessage
+from edge_inspect.edge.contract.ids import uuid7_time
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.page.pictures import PictureKind
+from edge_inspect.edge.threads import wait_for_end
+
+log = logging.getLogger(__name__)
+
+_MOST_WAITING = 256
+_AT_ONCE = 1000
+_SUFFIXES: dict[PictureKind, str] = {"picture": "jpg", "map": "png"}
+
+
+class Picture(NamedTuple):
+    """A picture or map as it was received.
+
+    Attributes:
+        station: Key of the station: site/line/station.
+        identity: Id of the part's verdict, or of the command `snapshot`.
+        kind: Whether it is the picture or the map.
+        data: The file.
+    """
+
+    station: str
+    identity: str
+    kind: PictureKind
+    data: bytes
+
+
+class PictureStore:
+    """Writes pictures in a thread of its own, until `close`. If it is too slow, pictures are dropped: nobody waits.
+
+    A picture lies at STATION/DAY/ID.jpg, its map beside it as ID.png, where STATION is site/line/station and DAY is the
+    day in UTC of the time in the id.
+
+    Args:
+        place: Path of a folder, or a URL that fsspec can open.
+        inbox: Gets a row of the table `pictures` for each stored file.
+
+    Attributes:
+        stored: Number of files that were written.
+        dropped: Number of files that were not.
+
+    Raises:
+        UsageError: fsspec or a package of its for this URL is missing, or the URL is wrong.
+    """
+
+    def __init__(self, place: str, inbox: Inbox) -> None:
+        self._place, self._inbox = place.rstrip("/"), inbox
+        self._remote, self._root = _open(place)
+        self.stored = self.dropped = 0
+        self._waiting: queue.Queue[Picture | None] = queue.Queue(_MOST_WAITING)
+        self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
+        self._thread.start()
+
+    def offer(self, picture: Picture) -> None:
+        """Store a picture later; it is dropped if too many wait."""
+        try:
+            self._waiting.put_nowait(picture)
+        except queue.Full:
+            self._drop("%s: more pictures come than can be written; some are dropped", self._place)
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Write what waits, and end.
+
+        Args:
+            seconds: Longest time to wait.
+        """
+        self._waiting.put(None)
+        wait_for_end(self._thread, seconds)
+
+    def delete_before(self, connection: Connection, oldest: Month) -> None:
+        """Delete the files from before a month that the table names, and their rows.
+
+        Args:
+            connection: Connection to the database.
+            oldest: First month that is kept.
+        """
+        old = select(pictures.c.id, pictures.c.kind, pictures.c.place).where(pictures.c.id < oldest.first_id)
+        while True:
+            with connection.begin():
+                rows = connection.execute(old.limit(_AT_ONCE)).all()
+                for row in rows:
+                    self._remove(row.place)
+                    both = (pictures.c.id == row.id) & (pictures.c.kind == row.kind)
+                    connection.execute(delete(pictures).where(both))
+            if not rows:
+                return
+
+    def _run(self) -> None:
+        while (picture := self._waiting.get()) is not None:
+            name = _name(picture)
+            try:
+                self._write(name, picture.data)
+            except Exception as error:  # a storage of fsspec may raise anything
+                self._drop("%s/%s: the picture cannot be written: %s", self._place, name, error)
+                continue
+            self.stored += 1
+            values = {"id": picture.identity, "kind": picture.kind, "place": name, "bytes": len(picture.data)}
+            self._inbox.put(StoredMessage(picture.station, [Row("pictures", values)]))
+
+    def _write(self, name: str, data: bytes) -> None:
+        if self._remote is None:
+            path = Path(self._root, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, data)
+            return
+        path_there = f"{self._root}/{name}"
+        self._remote.makedirs(path_there.rpartition("/")[0], exist_ok=True)
+        self._remote.pipe_file(path_there, data)
+
+    def _remove(self, name: str) -> None:
+        try:
+            if self._remote is None:
+                Path(self._root, name).unlink(missing_ok=True)
+            else:
+                self._remote.rm_file(f"{self._root}/{name}")
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            log.warning("%s/%s: cannot be deleted: %s", self._place, name, error)
+
+    def _drop(self, text: str, *arguments: object) -> None:
+        self.dropped += 1
+        log.warning(text, *arguments)
+
+
+def _name(picture: Picture) -> str:
+    """Return the path of a picture below the place."""
+    seconds = min(uuid7_time(picture.identity), 253_402_300_799)  # the end of the year 9999
+    day = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{picture.station}/{day:%Y-%m-%d}/{picture.identity}.{_SUFFIXES[picture.kind]}"
+
+
+def _open(place: str) -> tuple[Any, str]:
+    """Return the file system of a URL and the path in it; `None` and the path for a folder of this box."""
+    if "://" not in place:
+        return None, place
+    import fsspec
+
+    try:
+        opened, path = fsspec.core.url_to_fs(place)
+    except ImportError as error:
+        raise UsageError(f"pictures: {place}: {error}; for s3:// pip install s3fs") from error
+    except (ValueError, OSError) as error:
+        raise UsageError(f"pictures: {place}: cannot be opened: {error}") from error
+    return opened, str(path).rstrip("/")

@@ -1,0 +1,74 @@
+"""Pictures of parts: stored by station, day and id, in a folder or by fsspec, and deleted with their parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+import pytest
+from archive_parts import NOON, PATIENCE_S, opened, part, rows, running, settings
+from mosquitto import Broker, Subscriber, wait_until
+from station_parts import TOPICS
+
+from edge_inspect.edge.archive.inbox import Inbox
+from edge_inspect.edge.archive.months import Month
+from edge_inspect.edge.archive.pictures import Picture, PictureStore
+from edge_inspect.edge.archive.recorder import Recorder
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.frame.images import jpeg, png
+
+STATION = "plant/line1/a"
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_a_picture_lies_where_its_row_says_until_it_is_too_old(tmp_path: Path, kind: str) -> None:
+    place = str(tmp_path / "pictures") if kind == "folder" else f"memory://{tmp_path.name}"
+    engine = opened(f"sqlite:///{tmp_path}/a.db", tmp_path)
+    inbox = Inbox()
+    store = PictureStore(place, inbox)
+    recorder = Recorder(engine, "here", inbox, None, store)
+    made = part(1)
+    store.offer(Picture(STATION, made.id, "picture", jpeg.SIGNATURE + b"data"))
+    store.offer(Picture(STATION, made.id, "map", png.SIGNATURE))
+    wait_until(lambda: len(rows(engine, "pictures")) == 2, PATIENCE_S)
+    first, second = rows(engine, "pictures")
+    assert first["place"] == f"{STATION}/2026-11-30/{made.id}.png" and first["kind"] == "map"
+    with fsspec.open(f"{place}/{second['place']}") as file:
+        assert file.read() == jpeg.SIGNATURE + b"data"
+    with engine.connect() as connection:
+        store.delete_before(connection, Month.of(NOON))
+        assert len(rows(engine, "pictures")) == 2
+        store.delete_before(connection, Month.of(NOON).next)
+    assert rows(engine, "pictures") == []
+    with pytest.raises(FileNotFoundError), fsspec.open(f"{place}/{second['place']}") as file:
+        file.read()
+    store.close()
+    recorder.close()
+    engine.dispose()
+
+
+def test_a_folder_that_takes_nothing_costs_only_pictures(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = PictureStore(str(tmp_path / "file"), Inbox())
+    store.offer(Picture(STATION, part(1).id, "picture", b"x"))
+    store.close(PATIENCE_S)
+    assert (store.stored, store.dropped) == (0, 1)
+
+
+def test_an_unknown_storage_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="pictures: nowhere://a"):
+        PictureStore("nowhere://a", Inbox())
+
+
+def test_published_pictures_are_stored(broker: Broker, tmp_path: Path) -> None:
+    database, folder = f"sqlite:///{tmp_path}/a.db", tmp_path / "pictures"
+    made = part(1)
+    with running(settings(database, tmp_path, broker.port, pictures=str(folder)), tmp_path) as archive:
+        station = Subscriber(broker.port, "nothing/#")
+        station.publish(TOPICS.image(made.id), jpeg.SIGNATURE + b"a" * 100_000)
+        station.publish(TOPICS.map(made.id), b"no picture")
+        station.publish(TOPICS.image("not-an-id"), jpeg.SIGNATURE)
+        wait_until(lambda: list(folder.rglob("*.jpg")), PATIENCE_S)
+        station.close()
+        assert archive.stop() == 0
+    assert [path.name for path in folder.rglob("*.*")] == [f"{made.id}.jpg"]
