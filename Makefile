@@ -17,7 +17,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEVELOPED := .[train,demo,page,dev]
+DEVELOPED := .[train,demo,page,opcua,dev]
 
 # PIP_OPTIONS are passed to pip, such as the index of torch without CUDA (README).
 # CONSTRAINTS is the file of the versions to install; CONSTRAINTS= takes the newest that pyproject.toml allows.
@@ -27,7 +27,7 @@ DEVELOPED := .[train,demo,page,dev]
 PREFIX ?= /opt/edge-inspect
 DESTINATION := $(abspath $(DESTDIR))
 CONFIGURATION := $(DESTINATION)/etc/edge-inspect
-UNITS := edge-inspect.service edge-inspect-bridge.service edge-inspect-page.service
+UNITS := edge-inspect.service edge-inspect-bridge.service edge-inspect-opcua.service edge-inspect-page.service
 UNIT_FOLDER := $(DESTINATION)/etc/systemd/system
 PLACE := $(DESTINATION)$(PREFIX)
 SHARE := $(PLACE)/share/edge-inspect
@@ -162,7 +162,7 @@ install:
 	install -D --mode 755 --target-directory $(SHARE) systemd/create-user.sh
 	install -d $(UNIT_FOLDER) $(CONFIGURATION)
 	for unit in $(UNITS); do sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/$$unit > $(UNIT_FOLDER)/$$unit || exit; done
-	for file in config.yaml bridge.yaml page.yaml; do \
+	for file in config.yaml bridge.yaml opcua.yaml page.yaml; do \
 	    test -e $(CONFIGURATION)/$$file || install --mode 644 systemd/$$file $(CONFIGURATION)/$$file || exit; done
 ifeq ($(DESTDIR),)
 	systemd/create-user.sh
@@ -181,7 +181,7 @@ endif
 	rm -rf $(PLACE) $(UNITS:%=$(UNIT_FOLDER)/%)
 ifeq ($(DESTDIR),)
 	$(if $(BOOTED),systemctl daemon-reload)
-	@echo "Not removed: /etc/edge-inspect, /var/lib/edge-inspect, /var/lib/edge-inspect-page and the user edge-inspect"
+	@echo "Not removed: /etc/edge-inspect, /var/lib/edge-inspect, /var/lib/edge-inspect-opcua, /var/lib/edge-inspect-page and the user edge-inspect"
 endif
 
 # The archive is the source distribution with a folder wheels/, from which `make install` takes what it needs: packages,

@@ -1,4 +1,4 @@
-"""Check a configuration of the service, the bridge or the page, and its broker, for `edge-inspect check`."""
+"""Check a configuration of one of the programs that have one, and its broker, for `edge-inspect check`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SERVICE_USER = "edge-inspect"
 """User as whom the systemd unit runs the service."""
 # A verdict has about 600 bytes and health 1500; a defect with many regions has more. The bridge only sends `resend`.
 _STATION_BYTES, _COMMAND_BYTES = 2048, 512
-Program = Literal["run", "bridge", "page"]
+Program = Literal["run", "bridge", "opcua", "page"]
 """The programs that have a configuration, by their subcommand."""
 
 
@@ -47,7 +47,7 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
             f"edge-inspect check {'' if program == 'run' else f'--{program} '}--config {path}"
         )
     if program != "run":
-        yield from {"bridge": _check_bridge, "page": _check_page}[program](path, connect)
+        yield from {"bridge": _check_bridge, "opcua": _check_opcua, "page": _check_page}[program](path, connect)
         return
     settings = load_settings(path)
     unseen = check_settings(path, settings)
@@ -107,6 +107,21 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
             topic for each in topics for topic in (each.verdict, each.defect, each.status, each.health, each.reply)
         ]
         yield from _try(path, settings.mqtt, [each.command for each in topics], heard, _COMMAND_BYTES)
+
+
+def _check_opcua(path: Path, connect: bool) -> Iterator[str]:
+    from edge_inspect.edge.opcua.feed import topics
+    from edge_inspect.edge.opcua.settings import OpcuaSettings
+    from edge_inspect.edge.opcua.settings_check import check_opcua_settings
+    from edge_inspect.edge.page.settings import ANY
+
+    settings = read_settings(path, OpcuaSettings)
+    unseen = check_opcua_settings(path, settings)
+    yield f"{path}: good; {settings.listen.url}, broker {_place(settings.mqtt)}"
+    yield from unseen
+    if connect:
+        named = [Topics(*pattern.split("/")) for pattern in settings.stations if ANY not in pattern.split("/")]
+        yield from _try(path, settings.mqtt, [each.command for each in named], topics(settings), _COMMAND_BYTES)
 
 
 def _check_page(path: Path, connect: bool) -> Iterator[str]:

@@ -13,6 +13,7 @@ from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.demo.demo_options import add_demo_options
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
 from edge_inspect.edge.fleet.fleet_command import add_options as add_fleet_options
+from edge_inspect.edge.opcua.opcua_command import add_options as add_opcua_options
 from edge_inspect.edge.page.page_command import add_options as add_page_options
 from edge_inspect.edge.page.user_command import add_options as add_user_options
 from edge_inspect.edge.program import add_json_option, run_command, say, write_json
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
     add_fleet_options(commands.add_parser("fleet", help="list many stations, change their bundles, fetch logs"))
     _add_bridge(commands.add_parser("bridge", help="serve the verdicts to a PLC over Modbus TCP"))
+    add_opcua_options(commands.add_parser("opcua", help="serve stations to OPC UA clients, as OPC 40100-1 has them"))
     add_page_options(commands.add_parser("page", help="serve a page that shows stations live in browsers"))
     add_user_options(commands.add_parser("page-user", help="add, change, list and remove the users of the page"))
     _add_doctor(commands.add_parser("doctor", help="list what is installed on this box and what is missing"))
@@ -92,7 +94,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration file (YAML)")
     program = parser.add_mutually_exclusive_group()
     parser.set_defaults(program="run")
-    for name in ("bridge", "page"):
+    for name in ("bridge", "opcua", "page"):
         program.add_argument(
             f"--{name}",
             action="store_const",

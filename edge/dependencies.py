@@ -26,6 +26,7 @@ EXTRAS = {
     "amqtt": "demo",
     **dict.fromkeys(("starlette", "uvicorn", "h11"), "page"),
     **dict.fromkeys(("ray", "fsspec"), "ray"),
+    "asyncua": "opcua",
     "google": "sparkplug",
     "gpiod": "gpio",
     "harvesters": "genicam",

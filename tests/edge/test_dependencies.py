@@ -66,7 +66,15 @@ def test_without_the_extra_train_its_name_is_said(tmp_path: Path, module: str, c
     assert "needs the extra [train]" in done.stderr and "pip install 'edge-inspect[train]'" in done.stderr
 
 
-@pytest.mark.parametrize("unit", ["edge-inspect.service", "edge-inspect-bridge.service", "edge-inspect-page.service"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "edge-inspect.service",
+        "edge-inspect-bridge.service",
+        "edge-inspect-opcua.service",
+        "edge-inspect-page.service",
+    ],
+)
 def test_systemd_does_not_start_again_what_cannot_load(unit: str) -> None:
     assert "\nRestartPreventExitStatus=69\n" in (ROOT / "systemd" / unit).read_text()
 

@@ -15,7 +15,12 @@ from package_index import needs_package_index
 if shutil.which("dpkg-deb") is None:
     pytest.skip("needs dpkg-deb", allow_module_level=True)
 
-UNITS = ("edge-inspect.service", "edge-inspect-bridge.service", "edge-inspect-page.service")
+UNITS = (
+    "edge-inspect.service",
+    "edge-inspect-bridge.service",
+    "edge-inspect-opcua.service",
+    "edge-inspect-page.service",
+)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,12 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ANALYZE, *arguments, "--no-pager"], capture_output=True, text=True, check=False)
 
 
-UNITS = ["edge-inspect.service", "edge-inspect-bridge.service", "edge-inspect-page.service"]
+UNITS = [
+    "edge-inspect.service",
+    "edge-inspect-bridge.service",
+    "edge-inspect-opcua.service",
+    "edge-inspect-page.service",
+]
 
 
 @pytest.fixture(params=UNITS)
@@ -81,7 +86,7 @@ def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tm
         assert "/opt/" not in each.read_text()
         documentation = next(line for line in each.read_text().splitlines() if line.startswith("Documentation=file://"))
         assert (destination / documentation.removeprefix("Documentation=file:///")).is_file()
-    for name in ("bridge.yaml", "page.yaml"):
+    for name in ("bridge.yaml", "opcua.yaml", "page.yaml"):
         assert (destination / "etc/edge-inspect" / name).is_file()
     config = destination / "etc/edge-inspect/config.yaml"
     config.write_text("site: kept\n")
