@@ -39,10 +39,9 @@ def _serve(arguments: argparse.Namespace) -> None:
 
         export(arguments.export)
         return
-    from edge_inspect.edge.opcua.service import run
-
     from edge_inspect.edge.configuration.file import read_settings
     from edge_inspect.edge.long_running import end_with_threads, start_log
+    from edge_inspect.edge.opcua.service import run
     from edge_inspect.edge.opcua.settings import OpcuaSettings
 
     settings = read_settings(arguments.config, OpcuaSettings)

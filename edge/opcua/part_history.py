@@ -121,6 +121,29 @@ class PartHistory:
             row = self._connection.execute(query, (station, identity)).fetchone()
         return ReceivedPart.model_validate_json(row[0]) if row else None
 
+    def find(self, station: str, part_id: str, recipe: str, identity: str, first: int, most: int) -> list[ReceivedPart]:
+        """Return parts, newest first.
+
+        Args:
+            station: Key of the station.
+            part_id: Id that came with the part's trigger; empty: any.
+            recipe: Recipe or bundle by which the part was judged; empty: any.
+            identity: Id of the part's verdict; empty: any.
+            first: Number of parts to leave out.
+            most: Largest number of parts.
+        """
+        conditions = {
+            "json_extract(part, '$.part_id') = ?": part_id,
+            "coalesce(json_extract(part, '$.recipe'), json_extract(part, '$.bundle.name')) = ?": recipe,
+            "id = ?": identity,
+        }
+        wanted = {condition: value for condition, value in conditions.items() if value}
+        where = " AND ".join(["station = ?", *wanted])
+        query = f"SELECT part FROM parts WHERE {where} ORDER BY at DESC, id DESC LIMIT ? OFFSET ?"
+        with self._lock:
+            rows = self._connection.execute(query, (station, *wanted.values(), most, first)).fetchall()
+        return [ReceivedPart.model_validate_json(row[0]) for row in rows]
+
     def newest(self, station: str) -> ReceivedPart | None:
         """Return the newest part of a station; `None` if none is kept."""
         found = self.read(station, None, None, 1, backwards=True).parts

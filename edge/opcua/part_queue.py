@@ -39,3 +39,7 @@ class PartQueue:
         for part in ready:
             del self._waiting[part.id]
         return ready
+
+    def __len__(self) -> int:
+        """Return the number of parts that wait."""
+        return len(self._waiting)

@@ -111,12 +111,14 @@ class RecipeState(ReceivedFields):
         active: Name of the recipe in force; `None`: none is.
         state: "active", "changing" or "failed".
         error: Why the change failed; `None` if it did not.
+        names: Names of all recipes of the station.
     """
 
     requested: str | None = None
     active: str | None = None
     state: str | None = None
     error: str | None = None
+    names: tuple[str, ...] = ()
 
 
 class ReceivedHealth(ReceivedFields):

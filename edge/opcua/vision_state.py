@@ -79,3 +79,10 @@ def system_state(state: VisionState, status: ReceivedStatus | None) -> SystemSta
         return SystemState(2, "stand-by")
     lost = status is not None and status.state == "offline" and status.reason is not None
     return SystemState(5, "unscheduled downtime") if lost or state == ERROR else SystemState(4, "scheduled downtime")
+
+
+def transitions(before: VisionState, after: VisionState) -> list[tuple[VisionState, VisionState]]:
+    """Return the changes of state by which OPC 40100-1 leads from one state to another; from Halted it has one way."""
+    if before.machine == "Halted" and after.machine in ("Operational", "Error"):
+        return [(before, PREOPERATIONAL), (PREOPERATIONAL, after)]
+    return [(before, after)]

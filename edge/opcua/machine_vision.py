@@ -1,0 +1,95 @@
+"""The companion specification OPC 40100-1, Machine Vision, in the address space: its node set, and the ids in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asyncua import Server, ua
+
+URI = "http://opcfoundation.org/UA/MachineVision"
+FILE = Path(__file__).parent / "nodesets" / "Opc.Ua.MachineVision.NodeSet2.xml"
+
+VISION_SYSTEM_TYPE = 1003
+RECIPE_MANAGEMENT_TYPE = 1004
+RESULT_MANAGEMENT_TYPE = 1007
+RESULT_FOLDER_TYPE = 1016
+STATE_MACHINE_TYPE = 1017
+STATE_CHANGED_EVENT_TYPE = 1018
+ERROR_EVENT_TYPE = 1019
+ERROR_RESOLVED_EVENT_TYPE = 1020
+AUTOMATIC_MODE_TYPE = 1021
+RECIPE_PREPARED_EVENT_TYPE = 1022
+RESULT_READY_EVENT_TYPE = 1024
+WARNING_CONDITION_TYPE = 1034
+ERROR_CONDITION_TYPE = 1035
+INFORMATION_EVENT_TYPE = 1038
+RESULT_TYPE = 2002
+RESULT_DATA_TYPE = 3006
+SYSTEM_STATE_DATA_TYPE = 3024
+RECIPE_ID_EXTERNAL, RECIPE_ID_INTERNAL, CONFIGURATION_ID = 3002, 3013, 3008
+
+_ENCODINGS = {
+    "RecipeIdExternalDataType": (RECIPE_ID_EXTERNAL, 5002),
+    "RecipeIdInternalDataType": (RECIPE_ID_INTERNAL, 5268),
+    "ConfigurationIdDataType": (CONFIGURATION_ID, 5090),
+}
+"""Structures without fields of their own, with the ids of their type and of its binary encoding."""
+
+
+class Named(NamedTuple):
+    """A state or a transition of a state machine's type."""
+
+    name: str
+    node: ua.NodeId
+
+
+@dataclass(frozen=True)
+class MachineVision:
+    """The imported node set.
+
+    Attributes:
+        index: Index of its namespace in this server.
+        states: States and transitions of VisionStateMachineType, by browse name.
+        modes: States and transitions of VisionAutomaticModeStateMachineType, by browse name.
+    """
+
+    index: int
+    states: dict[str, Named]
+    modes: dict[str, Named]
+
+    def node(self, number: int) -> ua.NodeId:
+        """Return the id of a node of the specification."""
+        return ua.NodeId(number, self.index)
+
+    def name(self, text: str) -> ua.QualifiedName:
+        """Return a browse name of the specification."""
+        return ua.QualifiedName(text, self.index)
+
+
+async def import_machine_vision(server: Server) -> MachineVision:
+    """Import the node set into a server, and register its structures with asyncua."""
+    await server.import_xml(FILE)
+    index = await server.get_namespace_index(URI)
+    for name, (data_type, encoding) in _ENCODINGS.items():
+        _register(name, ua.NodeId(data_type, index), ua.NodeId(encoding, index))
+    machine, mode = (
+        await _children(server, ua.NodeId(each, index)) for each in (STATE_MACHINE_TYPE, AUTOMATIC_MODE_TYPE)
+    )
+    return MachineVision(index, machine, mode)
+
+
+def _register(name: str, data_type: ua.NodeId, encoding: ua.NodeId) -> None:
+    """Give asyncua a class for a structure that only has the fields of its base.
+
+    asyncua's importer uses the base itself in its place, so that values would say that they are of the base.
+    """
+    base: Any = ua.BinaryIdBaseDataType  # type: ignore[attr-defined]
+    made = dataclass(type(name, (base,), {"data_type": data_type, "__annotations__": {}}))
+    ua.register_extension_object(name, encoding, made, data_type)
+
+
+async def _children(server: Server, node: ua.NodeId) -> dict[str, Named]:
+    found = await server.get_node(node).get_children_descriptions()
+    return {each.BrowseName.Name: Named(each.BrowseName.Name, each.NodeId) for each in found if each.BrowseName.Name}
