@@ -235,7 +235,7 @@ class TrustFolder:
             except (OSError, ValueError) as error:
                 if path not in self._skipped:
                     self._skipped.add(path)
-                    log.warning("trusted: %s is skipped: %s", clean(path), clean(error))
+                    log.warning("trusted: %s is skipped: %s", clean(path), clean(str(error)))
 
 
 def _has_signed(authority: x509.Certificate, certificate: x509.Certificate) -> bool:

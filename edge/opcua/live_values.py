@@ -13,6 +13,7 @@ from edge_inspect.edge.opcua.inspection_type import Value
 
 GOOD = ua.StatusCode(ua.StatusCodes.Good)
 OLD = ua.StatusCode(ua.StatusCodes.UncertainLastUsableValue)
+NOTHING = ua.StatusCode(ua.StatusCodes.BadNoData)
 WAITING = ua.StatusCode(ua.StatusCodes.BadWaitingForInitialData)
 
 
@@ -28,18 +29,18 @@ class LiveValues:
         self._written: dict[ua.NodeId, ua.DataValue] = {}
         self._is_old = False
 
-    async def put(self, node: ua.NodeId, value: ua.Variant, at: datetime | None = None) -> None:
+    async def put(self, node: ua.NodeId, value: ua.Variant, at: datetime | None = None, *, empty: bool = False) -> None:
         """Write a value.
 
         Args:
             node: The variable.
             value: Its value.
             at: Time of the value; the present by default.
+            empty: Whether there is no value, and `value` only stands in its place.
         """
         now = utc_now()
-        self._written[node] = ua.DataValue(
-            value, OLD if self._is_old else GOOD, SourceTimestamp=at or now, ServerTimestamp=now
-        )
+        status = NOTHING if empty else OLD if self._is_old else GOOD
+        self._written[node] = ua.DataValue(value, status, SourceTimestamp=at or now, ServerTimestamp=now)
         await self._server.write_attribute_value(node, self._written[node])
 
     async def put_all(
@@ -54,7 +55,8 @@ class LiveValues:
             at: Time of the values.
         """
         for value in values:
-            await self.put(nodes[value.name], variant(value, value.of(message)), at)
+            given = value.of(message)
+            await self.put(nodes[value.name], variant(value, given), at, empty=given is None)
 
     async def set_old(self, old: bool) -> None:
         """Mark all values as old, or as good again, unless they are."""
@@ -63,6 +65,8 @@ class LiveValues:
         self._is_old = old
         now = utc_now()
         for node, last in self._written.items():
+            if last.StatusCode == NOTHING:
+                continue
             marked = ua.DataValue(
                 last.Value, OLD if old else GOOD, SourceTimestamp=last.SourceTimestamp, ServerTimestamp=now
             )
@@ -75,7 +79,7 @@ class LiveValues:
 
 
 def variant(value: Value, given: Any) -> ua.Variant:
-    """Return a value as its type says; `None` is a null."""
+    """Return a value as its type says; `None` becomes an empty text, 0 or false, because asyncua keeps the type."""
     if given is None:
-        return ua.Variant()
+        given = ua.get_default_value(value.kind)
     return ua.Variant(given, value.kind, is_array=value.rank == 1 or None)

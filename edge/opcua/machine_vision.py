@@ -74,10 +74,8 @@ async def import_machine_vision(server: Server) -> MachineVision:
     index = await server.get_namespace_index(URI)
     for name, (data_type, encoding) in _ENCODINGS.items():
         _register(name, ua.NodeId(data_type, index), ua.NodeId(encoding, index))
-    machine, mode = (
-        await _children(server, ua.NodeId(each, index)) for each in (STATE_MACHINE_TYPE, AUTOMATIC_MODE_TYPE)
-    )
-    return MachineVision(index, machine, mode)
+    states = await _children(server, ua.NodeId(STATE_MACHINE_TYPE, index))
+    return MachineVision(index, states, await _children(server, ua.NodeId(AUTOMATIC_MODE_TYPE, index)))
 
 
 def _register(name: str, data_type: ua.NodeId, encoding: ua.NodeId) -> None:
@@ -85,8 +83,9 @@ def _register(name: str, data_type: ua.NodeId, encoding: ua.NodeId) -> None:
 
     asyncua's importer uses the base itself in its place, so that values would say that they are of the base.
     """
-    base: Any = ua.BinaryIdBaseDataType  # type: ignore[attr-defined]
-    made = dataclass(type(name, (base,), {"data_type": data_type, "__annotations__": {}}))
+    base: Any = ua.BinaryIdBaseDataType
+    made: Any = dataclass(type(name, (base,), {"data_type": data_type, "__annotations__": {}}))
+    delattr(ua, name)  # asyncua would keep the base under this name
     ua.register_extension_object(name, encoding, made, data_type)
 
 

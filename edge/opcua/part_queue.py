@@ -31,7 +31,7 @@ class PartQueue:
 
     def release(self, now: float) -> list[ReceivedPart]:
         """Return the parts that need not wait any longer, in order."""
-        ready = []
+        ready: list[ReceivedPart] = []
         for part, since in self._waiting.values():
             if not part.is_complete and now - since < HOLD_S and len(self._waiting) - len(ready) <= _MOST:
                 break

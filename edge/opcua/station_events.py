@@ -64,7 +64,11 @@ class EventTypes:
         """Read the types from the address space."""
         for number in _USED:
             node = self.server.get_node(self.vision.node(number))
-            self._templates[number] = await get_event_obj_from_type_node(node)
+            template = await get_event_obj_from_type_node(node)
+            for name, kind in template.data_types.items():
+                if kind == _Kind.ExtensionObject:  # not an empty structure where there is none
+                    setattr(template, name, None)
+            self._templates[number] = template
 
     def make(self, number: int, message: str, severity: int, fields: Iterable[Field] = ()) -> Any:
         """Return a new event.

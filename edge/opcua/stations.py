@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 
 from asyncua import Server, ua
 
 from edge_inspect.edge.opcua.feed import Received
-from edge_inspect.edge.opcua.inspection_type import PART_VALUES, add_inspection_type
+from edge_inspect.edge.opcua.inspection_type import PART_VALUES, Value, add_inspection_type
 from edge_inspect.edge.opcua.live_values import variant
 from edge_inspect.edge.opcua.machine_vision import import_machine_vision
 from edge_inspect.edge.opcua.part_history import PartHistory
+from edge_inspect.edge.opcua.received_messages import ReceivedPart
 from edge_inspect.edge.opcua.result_values import result
 from edge_inspect.edge.opcua.station_commands import StationCommands
 from edge_inspect.edge.opcua.station_events import EventTypes, StationEvents
@@ -112,12 +114,17 @@ class Stations:
         return station
 
     async def _keep_history(self, key: str, nodes: StationNodes) -> None:
+        """Let LatestResult, and some variables of Inspection, have a history."""
         self._stored.show(nodes.result, key, lambda part: ua.Variant(result(part), ua.VariantType.ExtensionObject))
-        for value in PART_VALUES:
-            if value.name in _WITH_HISTORY:
-                self._stored.show(nodes.inspection[value.name], key, lambda part, of=value: variant(of, of.of(part)))
-        for node in (nodes.result, *(nodes.inspection[name] for name in _WITH_HISTORY)):
+        shown = [value for value in PART_VALUES if value.name in _WITH_HISTORY]
+        for value in shown:
+            self._stored.show(nodes.inspection[value.name], key, partial(_of_part, value))
+        for node in (nodes.result, *(nodes.inspection[value.name] for value in shown)):
             made = self._server.get_node(node)
             await made.write_attribute(ua.AttributeIds.Historizing, ua.DataValue(True))
             await made.set_attr_bit(ua.AttributeIds.AccessLevel, ua.AccessLevel.HistoryRead)
             await made.set_attr_bit(ua.AttributeIds.UserAccessLevel, ua.AccessLevel.HistoryRead)
+
+
+def _of_part(value: Value, part: ReceivedPart) -> ua.Variant:
+    return variant(value, value.of(part))

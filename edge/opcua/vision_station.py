@@ -107,16 +107,17 @@ class VisionStation:
             message: The message.
             retained: Whether the broker had retained it, so that it may be old.
         """
+        # The broker publishes the last will in the name of a station that is gone. A retained status shows that the
+        # station is there, or at least was when the broker was started; other retained messages may be old.
+        if message.state != "offline" if isinstance(message, ReceivedStatus) else not retained:
+            self._heard_at = time.monotonic()
+            await self._values.set_old(False)
         if isinstance(message, ReceivedPart):
             self.queue.take(message, time.monotonic())
         elif isinstance(message, ReceivedStatus):
             await self._take_status(message)
         else:
             await self._take_health(message)
-        # The broker publishes the last will in the name of a station that is gone. A retained status shows that the
-        # station is there, or at least was when the broker was started; other retained messages may be old.
-        if message.state != "offline" if isinstance(message, ReceivedStatus) else not retained:
-            self._heard_at = time.monotonic()
 
     async def show_new(self, part: ReceivedPart) -> None:
         """Show a part that was not known yet, and say that it was judged. A late part does not replace a newer one."""
@@ -139,8 +140,8 @@ class VisionStation:
             for one, next_ in transitions(before, after) if before is not None else []:
                 await self._tell(one, next_)
         described = system_state(after, self._status)
-        made = ua.SystemStateDescriptionDataType(  # type: ignore[attr-defined]
-            State=ua.SystemStateDataType(described.state),  # type: ignore[attr-defined]
+        made = ua.SystemStateDescriptionDataType(
+            State=ua.SystemStateDataType(described.state),
             StateDescription=described.text,
         )
         await self._values.put(self._nodes.system_state, ua.Variant(made, _Kind.ExtensionObject))

@@ -12,7 +12,6 @@ import {
   ClientSubscription,
   MessageSecurityMode,
   NodeClass,
-  OPCUACertificateManager,
   OPCUAClient,
   SecurityPolicy,
   TimestampsToReturn,
@@ -21,6 +20,7 @@ import {
   constructEventFilter,
   resolveNodeId,
 } from "node-opcua-client";
+import { OPCUACertificateManager } from "node-opcua-certificate-manager";
 
 const [url, text] = process.argv.slice(2);
 const work = JSON.parse(text);
