@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ INFORMATION_EVENT_TYPE = 1038
 RESULT_TYPE = 2002
 RESULT_DATA_TYPE = 3006
 SYSTEM_STATE_DATA_TYPE = 3024
-RECIPE_ID_EXTERNAL, RECIPE_ID_INTERNAL, CONFIGURATION_ID = 3002, 3013, 3008
+RECIPE_ID_EXTERNAL, RECIPE_ID_INTERNAL, CONFIGURATION_ID, BINARY_ID_BASE = 3002, 3013, 3008, 3019
 
 _ENCODINGS = {
     "RecipeIdExternalDataType": (RECIPE_ID_EXTERNAL, 5002),
@@ -73,13 +74,13 @@ async def import_machine_vision(server: Server) -> MachineVision:
     await server.import_xml(FILE)
     index = await server.get_namespace_index(URI)
     for name, (data_type, encoding) in _ENCODINGS.items():
-        _register(name, ua.NodeId(data_type, index), ua.NodeId(encoding, index))
+        await _register(server, name, ua.NodeId(data_type, index), ua.NodeId(encoding, index))
     states = await _children(server, ua.NodeId(STATE_MACHINE_TYPE, index))
     return MachineVision(index, states, await _children(server, ua.NodeId(AUTOMATIC_MODE_TYPE, index)))
 
 
-def _register(name: str, data_type: ua.NodeId, encoding: ua.NodeId) -> None:
-    """Give asyncua a class for a structure that only has the fields of its base.
+async def _register(server: Server, name: str, data_type: ua.NodeId, encoding: ua.NodeId) -> None:
+    """Give asyncua a class, and clients a definition, for a structure that only has the fields of its base.
 
     asyncua's importer uses the base itself in its place, so that values would say that they are of the base.
     """
@@ -87,6 +88,10 @@ def _register(name: str, data_type: ua.NodeId, encoding: ua.NodeId) -> None:
     made: Any = dataclass(type(name, (base,), {"data_type": data_type, "__annotations__": {}}))
     delattr(ua, name)  # asyncua would keep the base under this name
     ua.register_extension_object(name, encoding, made, data_type)
+    base_id = ua.NodeId(BINARY_ID_BASE, data_type.NamespaceIndex)
+    definition = copy.deepcopy(await server.get_node(base_id).read_data_type_definition())
+    definition.DefaultEncodingId, definition.BaseDataType = encoding, base_id
+    await server.get_node(data_type).write_data_type_definition(definition)
 
 
 async def _children(server: Server, node: ua.NodeId) -> dict[str, Named]:

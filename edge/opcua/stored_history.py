@@ -52,7 +52,7 @@ class StoredHistory(HistoryStorageInterface):
         station, make = self._nodes[node_id]
         first, last = _moment(start), _moment(end)
         backwards = first is None or (last is not None and first > last)
-        if backwards:
+        if first is not None and last is not None and first > last:
             first, last = last, first
         most = min(nb_values or MOST_VALUES, MOST_VALUES)
         page = await asyncio.to_thread(self._history.read, station, first, last, most, backwards=backwards)

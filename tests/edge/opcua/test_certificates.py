@@ -83,10 +83,10 @@ def test_what_is_trusted_is_read_at_every_question(tmp_path: Path, caplog: pytes
     os.remove(folder / "client.der")
     assert trust.problem(client) is not None
     (folder / "ca.pem").write_bytes(authority.file.read_bytes())
-    (folder / "notes.txt").write_text("no certificate")
+    (folder / "a-note.txt").write_text("no certificate")
     assert trust.problem(client) is None
     assert "expired" in str(trust.problem(late))
-    assert trust.problem(client) is None and caplog.text.count("notes.txt is skipped") == 1
+    assert trust.problem(client) is None and caplog.text.count("a-note.txt is skipped") == 1
 
 
 def test_a_certificate_that_is_no_authority_signs_nothing(tmp_path: Path) -> None:
