@@ -132,7 +132,7 @@ arm64: $(INSTALLED)
 # The extras are those that a box may have from PyPI alone. Both OpenCVs are pinned: one may take the other's place.
 constraints: $(INSTALLED)
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.10 --only-binary :all: \
-	    --extra page --extra sparkplug --extra gpio --extra genicam --no-annotate \
+	    --extra page --extra opcua --extra sparkplug --extra gpio --extra genicam --no-annotate \
 	    --custom-compile-command 'make constraints' --output-file constraints.txt
 	headless="$$(sed -n 's/^opencv-python==/opencv-python-headless==/p' constraints.txt)"; echo "$$headless" >> constraints.txt
 

@@ -24,6 +24,7 @@ from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Status, Verdict
 from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.edge.opcua.settings import OpcuaSettings
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.train.area_files import read_areas
 from edge_inspect.train.products.product_file import read_products
@@ -32,6 +33,7 @@ SYSTEMD = ROOT / "systemd"
 SETTINGS: dict[str, type[BaseModel]] = {
     "config.yaml": Settings,
     "bridge.yaml": BridgeSettings,
+    "opcua.yaml": OpcuaSettings,
     "page.yaml": PageSettings,
 }
 MESSAGES: dict[str, type[BaseModel]] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health}

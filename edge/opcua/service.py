@@ -37,6 +37,8 @@ def run(settings: OpcuaSettings) -> None:
     """
     # asyncua says on level INFO what every client asks.
     logging.getLogger("asyncua").setLevel(logging.WARNING)
+    # What keeps it from listening is said below, in one line.
+    logging.getLogger("asyncua.server.server").setLevel(logging.CRITICAL)
     # It warns of every variable that it makes of a type, because a type lacks the attributes of a variable.
     logging.getLogger("asyncua.common.copy_node_util").setLevel(logging.ERROR)
     keep_identity(settings.data / "opcua")
