@@ -49,6 +49,7 @@ The contract and the way to the broker:
     sinks/              the interface of every sink, and the registry of sinks
     mqtt/               the sink `mqtt`: publisher, session, connection; JSON and Sparkplug B
     bridge/             the receiving side: serves verdicts to a PLC as Modbus registers
+    opcua/              the receiving side: shows the stations to OPC UA clients
     page/               the receiving side: shows the stations to people in their browsers
 
 The state of the box:

@@ -16,9 +16,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "or Ctrl-C."
     )
     parser.epilog = (
-        "Example: edge-inspect opcua --config opcua.yaml. With the broker and the client on this computer, an empty "
-        "mapping ({}) is a configuration: the server then listens on opc.tcp://127.0.0.1:4840/edge-inspect, and users "
-        "of the page log in with their passwords. To see the types without a server: edge-inspect opcua --export FILE."
+        "With the broker and the client on this computer, an empty mapping ({}) is a configuration: the server then "
+        "listens on opc.tcp://127.0.0.1:4840/edge-inspect, and users of the page log in with their passwords. Example: "
+        "edge-inspect opcua --config opcua.yaml"
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", type=Path, metavar="FILE", help="configuration file of the server (YAML)")
