@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mosquitto import free_port
 from node_modules import node_program
-from page_parts import Station
+from page_parts import Publisher, Station
 from page_server import PASSWORDS, write_everybody
 from service_process import Process
 
@@ -148,6 +148,7 @@ class Served(NamedTuple):
         config: The file of it.
         folder: Folder for the client's files.
         broker: Port of the broker.
+        publisher: Publishes what stations would.
         station: A station, which has said that it is online.
     """
 
@@ -156,6 +157,7 @@ class Served(NamedTuple):
     config: Path
     folder: Path
     broker: int
+    publisher: Publisher
     station: Station
 
     @property

@@ -35,7 +35,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[Served]:
         with Process(command, folder / "said", cwd=folder, env=environment) as process:
             wait_until(lambda: f"{KEY} is shown" in process.said() or process.poll() is not None, PATIENCE, "it starts")
             assert process.poll() is None, process.said()
-            yield Served(process, chosen, config, folder, broker.port, station)
+            yield Served(process, chosen, config, folder, broker.port, publisher, station)
             assert "Traceback" not in process.said()
     finally:
         publisher.close()
