@@ -67,11 +67,12 @@ class Stations:
         return any(station is not None and len(station.queue) for station in self._stations.values())
 
     async def take(self, received: list[Received]) -> None:
-        """Take what has come."""
+        """Take what has come; the clients are served between any two messages, however many have come."""
         for each in received:
             station = await self._station(each.station)
             if station is not None:
                 await station.take(each.message, retained=each.retained)
+            await asyncio.sleep(0)
         await self.release()
 
     async def release(self) -> None:
@@ -81,6 +82,7 @@ class Stations:
             if station is not None and (ready := station.queue.release(now)):
                 for part in await asyncio.to_thread(self._history.add, key, ready):
                     await station.show_new(part)
+                    await asyncio.sleep(0)
 
     async def grow_old(self, *, connected: bool) -> None:
         """Mark the values of silent stations as old; call this every second, and when the connection changes."""
