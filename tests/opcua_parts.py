@@ -105,7 +105,8 @@ async def connected(
     settings: OpcuaSettings, keys: Keys, user: str | None = "otto", password: str | None = None, own: Keys | None = None
 ) -> AsyncIterator[Client]:
     """asyncua's client, logged in with a password, with a certificate of its own (`own`), or as nobody."""
-    client = Client(settings.listen.url, timeout=30)
+    # asyncua's watchdog ends a connection that does not answer within its interval: 1 s is short on a busy machine.
+    client = Client(settings.listen.url, timeout=30, watchdog_intervall=30)
     client.application_uri = CLIENT_URI
     await client.set_security(
         SecurityPolicyBasic256Sha256, str(keys.certificate), str(keys.key), mode=MessageSecurityMode.SignAndEncrypt

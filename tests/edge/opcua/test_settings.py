@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,8 @@ def test_the_example_is_the_defaults_and_shows_every_setting(tmp_path: Path) -> 
     text = EXAMPLE.read_text()
     for name in [*OpcuaSettings.model_fields, *ListenSettings.model_fields]:
         assert f"{name}:" in text, name
-    shown = "\n".join(
-        line.removeprefix("#") if ":" in line and not line.startswith("# ") else line for line in text.splitlines()
-    )
+    # A comment begins with "# ", a setting that is left out with "#", and with its indentation.
+    shown = re.sub(r"^#(?! \S)", "", text, flags=re.MULTILINE)
     whole = tmp_path / "opcua.yaml"
     whole.write_text(shown)
     assert read_settings(whole, OpcuaSettings).certificate_users[0].role == "operator"
