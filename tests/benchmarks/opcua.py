@@ -1,5 +1,7 @@
 """The OPC UA server over many parts: what it costs, whether it grows, and whether a client hears of each part once.
 
+    python tests/benchmarks/opcua.py [--parts 172800] [--kept 10000] [--seconds 7200] [--busy]
+
 A station publishes parts to a real broker, every tenth rejected, as fast as the server shows them: no more than
 `--ahead` parts are on their way. asyncua's client is subscribed to results and to the score. The history is bounded
 to `--kept` parts, so that the bound is reached early. Writes a row of results/opcua.csv: resident memory of the
