@@ -17,7 +17,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEVELOPED := .[train,demo,page,dev]
+DEVELOPED := .[train,demo,page,opcua,dev]
 
 # PIP_OPTIONS are passed to pip, such as the index of torch without CUDA (README).
 # CONSTRAINTS is the file of the versions to install; CONSTRAINTS= takes the newest that pyproject.toml allows.
@@ -27,8 +27,8 @@ DEVELOPED := .[train,demo,page,dev]
 PREFIX ?= /opt/edge-inspect
 DESTINATION := $(abspath $(DESTDIR))
 CONFIGURATION := $(DESTINATION)/etc/edge-inspect
-UNITS := edge-inspect.service edge-inspect-bridge.service edge-inspect-views.service edge-inspect-webhook.service \
-    edge-inspect-page.service edge-inspect-archive.service
+UNITS := edge-inspect.service edge-inspect-bridge.service edge-inspect-opcua.service edge-inspect-views.service \
+    edge-inspect-webhook.service edge-inspect-page.service edge-inspect-archive.service
 UNIT_FOLDER := $(DESTINATION)/etc/systemd/system
 PLACE := $(DESTINATION)$(PREFIX)
 SHARE := $(PLACE)/share/edge-inspect
@@ -133,7 +133,7 @@ arm64: $(INSTALLED)
 # The extras are those that a box may have from PyPI alone. Both OpenCVs are pinned: one may take the other's place.
 constraints: $(INSTALLED)
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.10 --only-binary :all: \
-	    --extra page --extra archive --extra parquet --extra sparkplug --extra gpio --extra genicam --no-annotate \
+	    --extra page --extra opcua --extra archive --extra parquet --extra sparkplug --extra gpio --extra genicam --no-annotate \
 	    --custom-compile-command 'make constraints' --output-file constraints.txt
 	headless="$$(sed -n 's/^opencv-python==/opencv-python-headless==/p' constraints.txt)"; echo "$$headless" >> constraints.txt
 
@@ -163,7 +163,7 @@ install:
 	install -D --mode 755 --target-directory $(SHARE) systemd/create-user.sh
 	install -d $(UNIT_FOLDER) $(CONFIGURATION)
 	for unit in $(UNITS); do sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/$$unit > $(UNIT_FOLDER)/$$unit || exit; done
-	for file in config.yaml bridge.yaml views.yaml webhook.yaml page.yaml archive.yaml; do \
+	for file in config.yaml bridge.yaml opcua.yaml views.yaml webhook.yaml page.yaml archive.yaml; do \
 	    test -e $(CONFIGURATION)/$$file || install --mode 644 systemd/$$file $(CONFIGURATION)/$$file || exit; done
 ifeq ($(DESTDIR),)
 	systemd/create-user.sh

@@ -49,6 +49,7 @@ The contract and the way to the broker:
     sinks/              the interface of every sink, and the registry of sinks
     mqtt/               the sink `mqtt`: publisher, session, connection; JSON and Sparkplug B
     bridge/             the receiving side: serves verdicts to a PLC as Modbus registers
+    opcua/              the receiving side: shows the stations to OPC UA clients
     views/              the receiving side: makes one verdict of several stations that see the same part
     webhook/            the receiving side: posts verdicts to web servers
     page/               the receiving side: shows the stations to people in their browsers

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from edge_inspect.edge.configuration.file import (
-    check_archive_settings,
     check_bridge_settings,
     check_page_settings,
     check_settings,
@@ -27,7 +26,7 @@ SERVICE_USER = "edge-inspect"
 """User as whom the systemd unit runs the service."""
 # A verdict has about 600 bytes and health 1500; a defect with many regions has more. The bridge only sends `resend`.
 _STATION_BYTES, _COMMAND_BYTES = 2048, 512
-Program = Literal["run", "bridge", "views", "webhook", "page", "archive"]
+Program = Literal["run", "bridge", "opcua", "views", "webhook", "page", "archive"]
 """The programs that have a configuration, by their subcommand."""
 
 
@@ -51,6 +50,7 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
     if program != "run":
         checks = {
             "bridge": _check_bridge,
+            "opcua": _check_opcua,
             "views": _check_views,
             "webhook": _check_webhook,
             "page": _check_page,
@@ -118,6 +118,21 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
         yield from _try(path, settings.mqtt, [each.command for each in topics], heard, _COMMAND_BYTES)
 
 
+def _check_opcua(path: Path, connect: bool) -> Iterator[str]:
+    from edge_inspect.edge.opcua.feed import topics
+    from edge_inspect.edge.opcua.settings import OpcuaSettings
+    from edge_inspect.edge.opcua.settings_check import check_opcua_settings
+    from edge_inspect.edge.page.settings import ANY
+
+    settings = read_settings(path, OpcuaSettings)
+    unseen = check_opcua_settings(path, settings)
+    yield f"{path}: good; {settings.listen.url}, broker {_place(settings.mqtt)}"
+    yield from unseen
+    if connect:
+        named = [Topics(*pattern.split("/")) for pattern in settings.stations if ANY not in pattern.split("/")]
+        yield from _try(path, settings.mqtt, [each.command for each in named], topics(settings), _COMMAND_BYTES)
+
+
 def _check_views(path: Path, connect: bool) -> Iterator[str]:
     from edge_inspect.edge.mqtt.encodings import used_topics
     from edge_inspect.edge.views.settings import ViewsSettings
@@ -172,6 +187,7 @@ def _check_page(path: Path, connect: bool) -> Iterator[str]:
 
 def _check_archive(path: Path, connect: bool) -> Iterator[str]:
     from edge_inspect.edge.archive.settings import ArchiveSettings
+    from edge_inspect.edge.archive.settings_check import check_archive_settings
 
     settings = read_settings(path, ArchiveSettings)
     unseen = check_archive_settings(path, settings)

@@ -14,6 +14,7 @@ from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.demo.demo_options import add_demo_options
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
 from edge_inspect.edge.fleet.fleet_command import add_options as add_fleet_options
+from edge_inspect.edge.opcua.opcua_command import add_options as add_opcua_options
 from edge_inspect.edge.page.page_command import add_options as add_page_options
 from edge_inspect.edge.page.user_command import add_options as add_user_options
 from edge_inspect.edge.program import add_json_option, run_command, say, write_json
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
     add_fleet_options(commands.add_parser("fleet", help="list many stations, change their bundles, fetch logs"))
     _add_bridge(commands.add_parser("bridge", help="serve the verdicts to a PLC over Modbus TCP"))
+    add_opcua_options(commands.add_parser("opcua", help="serve stations to OPC UA clients, as OPC 40100-1 has them"))
     add_views_options(commands.add_parser("views", help="make one verdict of several stations that see the same part"))
     add_webhook_options(commands.add_parser("webhook", help="post verdicts or defects to web servers"))
     add_page_options(commands.add_parser("page", help="serve a page that shows stations live in browsers"))
@@ -102,7 +104,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration file (YAML)")
     program = parser.add_mutually_exclusive_group()
     parser.set_defaults(program="run")
-    for name in ("bridge", "views", "webhook", "page", "archive"):
+    for name in ("bridge", "opcua", "views", "webhook", "page", "archive"):
         program.add_argument(
             f"--{name}",
             action="store_const",

@@ -28,6 +28,7 @@ EXTRAS = {
     **dict.fromkeys(("sqlalchemy", "psycopg", "alembic"), "archive"),
     "pyarrow": "parquet",
     **dict.fromkeys(("ray", "fsspec"), "ray"),
+    "asyncua": "opcua",
     "google": "sparkplug",
     "gpiod": "gpio",
     "harvesters": "genicam",

@@ -35,6 +35,7 @@ USED = {
 }
 """Code that imports each needed module, and runs it if the import alone does not show that it works."""
 
+_OPCUA = "pip install 'edge-inspect[opcua]'; only needed for edge-inspect opcua"
 _PAGE = "pip install 'edge-inspect[page]'; only needed for edge-inspect page"
 _ARCHIVE = "pip install 'edge-inspect[archive]'; only needed for edge-inspect archive"
 ACCELERATED = ("amx_int8", "avx512_vnni", "avx_vnni", "asimddp")
@@ -66,6 +67,7 @@ def examine() -> list[Finding]:
         *(finding for trigger in TRIGGERS for finding in trigger.look()),
         *(_sink(name, whole) for name in SINKS),
         *(look_for_package(name, _PAGE) for name in ("starlette", "uvicorn")),
+        look_for_package("asyncua", _OPCUA),
         *(look_for_package(name, _ARCHIVE) for name in ("sqlalchemy", "psycopg", "alembic")),
         look_for_program("mosquitto", "apt-get install mosquitto; only if this box is also the broker"),
         look_for_program("systemctl", "the service needs systemd to start with the box"),

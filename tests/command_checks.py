@@ -98,7 +98,7 @@ def _check_program(words: list[str], inline: bool) -> bool:
         parse(main_of(name), filled(words[1:]))
     except Refused as refused:
         is_mention = not options or (options[0].startswith("--") and len(options) <= 2)
-        if inline and is_mention and re.search("are required|expected one argument", str(refused)):
+        if inline and is_mention and re.search("(are|is) required|expected one argument", str(refused)):
             return False
         raise Wrong(str(refused)) from refused
     return True

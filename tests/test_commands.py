@@ -96,6 +96,7 @@ ENDLESS = {
     "edge-train regions --no-browser DATA/bottle/good/001.png --out regions.yaml": "http://127.0.0.1",
     "edge-inspect run --config config.yaml": "station(s) online",
     "edge-inspect bridge --config bridge.yaml": "Modbus",
+    "edge-inspect opcua --config opcua.yaml": "serving OPC UA",
     "edge-inspect views --config views.yaml": "joining 2 views",
     "edge-inspect webhook --config webhook.yaml": "posting messages",
     "edge-inspect page --config page.yaml": "serving the page",
@@ -297,6 +298,8 @@ def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
     bridge["mqtt"] |= {"host": "127.0.0.1", "port": broker.port}
     bridge |= {"modbus": {"port": free_port()}, "state": "bridge.json"}
     (tmp_path / "bridge.yaml").write_text(yaml.safe_dump(bridge))
+    opcua = {"mqtt": bridge["mqtt"], "listen": {"port": free_port()}, "users": "page-users.yaml", "data": "opcua"}
+    (tmp_path / "opcua.yaml").write_text(yaml.safe_dump(opcua))
     page = {"mqtt": bridge["mqtt"], "listen": {"port": free_port()}, "users": "page-users.yaml", "data": "page"}
     (tmp_path / "page.yaml").write_text(yaml.safe_dump(page))
     views: dict[str, Any] = yaml.safe_load((ROOT / "systemd" / "views.yaml").read_text())

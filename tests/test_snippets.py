@@ -25,6 +25,7 @@ from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Status, Verdict
 from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.edge.opcua.settings import OpcuaSettings
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.edge.views.settings import ViewsSettings
 from edge_inspect.edge.webhook.settings import WebhookSettings
@@ -35,6 +36,7 @@ SYSTEMD = ROOT / "systemd"
 SETTINGS: dict[str, type[BaseModel]] = {
     "config.yaml": Settings,
     "bridge.yaml": BridgeSettings,
+    "opcua.yaml": OpcuaSettings,
     "views.yaml": ViewsSettings,
     "webhook.yaml": WebhookSettings,
     "page.yaml": PageSettings,

@@ -4,6 +4,7 @@ The process, from the broker to the database:
     archive_command.py    `edge-inspect archive`: its subcommands and options
     service.py            `run`: starts and stops all of it
     settings.py           its configuration
+    settings_check.py     checks everything that it names
     subscriber.py         its connection to the broker; acknowledges what is stored, asks for missing parts
     inbox.py              what waits between broker and database, and which of it is stored
     recorder.py           stores what comes, in a thread of its own, and goes on when the database was away

@@ -39,7 +39,6 @@ from edge_inspect.edge.mqtt.credentials import (
 from edge_inspect.edge.triggers import check_trigger
 
 if TYPE_CHECKING:
-    from edge_inspect.edge.archive.settings import ArchiveSettings
     from edge_inspect.edge.bridge.settings import BridgeSettings
     from edge_inspect.edge.page.settings import PageSettings
 
@@ -69,7 +68,7 @@ def read_settings(path: Path, whole: type[Model]) -> Model:
     try:
         document = read_yaml(path)
     except YamlError as error:
-        said = _list(path, str(error).splitlines()) if error.in_keys else f"{path}: {error}"
+        said = list_mistakes(path, str(error).splitlines()) if error.in_keys else f"{path}: {error}"
         raise ConfigurationError(said) from error
     if not isinstance(document.value, dict):
         raise ConfigurationError(f"{path}: is empty or no mapping; it needs the keys {', '.join(_required(whole))}")
@@ -77,10 +76,11 @@ def read_settings(path: Path, whole: type[Model]) -> Model:
         return whole.model_validate(document.value)
     except ValidationError as error:
         mistakes = [_say(mistake, whole, document) for mistake in error.errors()]
-        raise ConfigurationError(_list(path, mistakes)) from error
+        raise ConfigurationError(list_mistakes(path, mistakes)) from error
 
 
-def _list(path: Path, mistakes: list[str]) -> str:
+def list_mistakes(path: Path, mistakes: list[str]) -> str:
+    """Return a message that lists the mistakes of a configuration file, one a line."""
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
     return f"{path}: {count}\n" + "\n".join(f"  {mistake}" for mistake in mistakes)
 
@@ -211,7 +211,7 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
         except EngineError as error:
             mistakes.append(f"engine.name: {error}")
     if mistakes:
-        raise ConfigurationError(_list(path, mistakes))
+        raise ConfigurationError(list_mistakes(path, mistakes))
     return unseen
 
 
@@ -225,10 +225,10 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
         ConfigurationError: Something is missing or cannot be used; the message lists all of it.
     """
     mistakes, unseen = check_credentials(settings.mqtt)
-    mistakes += _look_at_file("state", settings.state)
-    mistakes += _look_at_host("modbus.host", settings.modbus.host)
+    mistakes += look_at_file("state", settings.state)
+    mistakes += look_at_host("modbus.host", settings.modbus.host)
     if mistakes:
-        raise ConfigurationError(_list(path, mistakes))
+        raise ConfigurationError(list_mistakes(path, mistakes))
     return unseen
 
 
@@ -242,9 +242,9 @@ def check_subscriber(path: Path, mqtt: MqttSettings, files: Mapping[str, Path]) 
         ConfigurationError: Something is missing or cannot be used; the message lists all of it.
     """
     mistakes, unseen = check_credentials(mqtt)
-    mistakes += [mistake for key, file in files.items() for mistake in _look_at_file(key, file)]
+    mistakes += [mistake for key, file in files.items() for mistake in look_at_file(key, file)]
     if mistakes:
-        raise ConfigurationError(_list(path, mistakes))
+        raise ConfigurationError(list_mistakes(path, mistakes))
     return unseen
 
 
@@ -261,8 +261,8 @@ def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
     from edge_inspect.edge.page.users import no_users, read_users
 
     mistakes, unseen = check_credentials(settings.mqtt)
-    mistakes += _look_at_host("listen.host", settings.listen.host)
-    mistakes += _look_at_new_folder("data", settings.data)
+    mistakes += look_at_host("listen.host", settings.listen.host)
+    mistakes += look_at_new_folder("data", settings.data)
     folders = [("bundles", settings.bundles)] + [(f"evidence.{i}", each) for i, each in enumerate(settings.evidence)]
     mistakes += [
         f"{key}: {folder} is no folder that this user may read; create it, or change its permissions"
@@ -285,34 +285,11 @@ def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
     except ConfigurationError as error:
         mistakes.append(f"users: {error}")
     if mistakes:
-        raise ConfigurationError(_list(path, mistakes))
+        raise ConfigurationError(list_mistakes(path, mistakes))
     return unseen
 
 
-def check_archive_settings(path: Path, settings: ArchiveSettings) -> list[str]:
-    """Check everything that the archive's configuration names: its folders, credentials.
-
-    Returns:
-        The credentials that could not be checked, as for `check_settings`.
-
-    Raises:
-        ConfigurationError: Something is missing or cannot be used; the message lists all of it.
-    """
-    mistakes, unseen = check_credentials(settings.mqtt)
-    mistakes += _look_at_new_folder("data", settings.data)
-    if settings.password_file is not None:
-        of_password, more = check_credential("password_file", settings.password_file)
-        mistakes, unseen = mistakes + of_password, unseen + more
-    if settings.sqlite_file is not None:
-        mistakes += _look_at_file("database", settings.sqlite_file)
-    if settings.pictures is not None and "://" not in settings.pictures:
-        mistakes += _look_at_new_folder("pictures", Path(settings.pictures))
-    if mistakes:
-        raise ConfigurationError(_list(path, mistakes))
-    return unseen
-
-
-def _look_at_host(key: str, host: str) -> list[str]:
+def look_at_host(key: str, host: str) -> list[str]:
     """Return why no server can listen on an address; an empty list if one can."""
     try:
         # On any free port, because a running program may occupy the configured one.
@@ -324,7 +301,7 @@ def _look_at_host(key: str, host: str) -> list[str]:
     return []
 
 
-def _look_at_file(key: str, file: Path) -> list[str]:
+def look_at_file(key: str, file: Path) -> list[str]:
     """Return why a file cannot be created or written; an empty list if it can."""
     # The folder that a symbolic link leads to, not the folder that it lies in.
     folder = Path(os.path.realpath(file)).parent
@@ -336,7 +313,7 @@ def _look_at_file(key: str, file: Path) -> list[str]:
 
 
 def _look_at_folders(settings: Settings) -> list[str]:
-    mistakes = _look_at_file("outbox.path", settings.outbox.path)
+    mistakes = look_at_file("outbox.path", settings.outbox.path)
     bundles = settings.bundles.folder
     # os.path, because the methods of Path raise if a parent folder may not be read.
     if bundles is not None and not os.path.isdir(bundles):
@@ -347,11 +324,11 @@ def _look_at_folders(settings: Settings) -> list[str]:
             "permissions, or leave pull out"
         )
     if settings.evidence is not None:
-        mistakes += _look_at_new_folder("evidence.folder", settings.evidence.folder)
+        mistakes += look_at_new_folder("evidence.folder", settings.evidence.folder)
     return mistakes
 
 
-def _look_at_new_folder(key: str, folder: Path) -> list[str]:
+def look_at_new_folder(key: str, folder: Path) -> list[str]:
     """Return why a folder cannot be created or written; an empty list if it can."""
     folder = folder.absolute()
     there = next(path for path in (folder, *folder.parents) if os.path.exists(path))

@@ -37,7 +37,7 @@ def open_cache(path: Path, schema: str) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as problem:
         raise ConfigurationError(
             f"data: {clean(path)} cannot be written: {problem}; free space on the disk, make the folder writable for "
-            "the page's user, or set data to another folder"
+            "this program's user, or set data to another folder"
         ) from problem
 
 

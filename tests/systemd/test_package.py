@@ -15,9 +15,8 @@ from package_index import needs_package_index
 if shutil.which("dpkg-deb") is None:
     pytest.skip("needs dpkg-deb", allow_module_level=True)
 
-UNITS = tuple(
-    f"edge-inspect{program}.service" for program in ("", "-bridge", "-views", "-webhook", "-page", "-archive")
-)
+PROGRAMS = ("", "-bridge", "-opcua", "-views", "-webhook", "-page", "-archive")
+UNITS = tuple(f"edge-inspect{program}.service" for program in PROGRAMS)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ANALYZE, *arguments, "--no-pager"], capture_output=True, text=True, check=False)
 
 
-PROGRAMS = ("", "-bridge", "-views", "-webhook", "-page", "-archive")
+PROGRAMS = ("", "-bridge", "-opcua", "-views", "-webhook", "-page", "-archive")
 UNITS = [f"edge-inspect{program}.service" for program in PROGRAMS]
 
 
@@ -82,7 +82,7 @@ def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tm
         assert "/opt/" not in each.read_text()
         documentation = next(line for line in each.read_text().splitlines() if line.startswith("Documentation=file://"))
         assert (destination / documentation.removeprefix("Documentation=file:///")).is_file()
-    for name in ("bridge.yaml", "views.yaml", "webhook.yaml", "page.yaml", "archive.yaml"):
+    for name in ("bridge.yaml", "opcua.yaml", "views.yaml", "webhook.yaml", "page.yaml", "archive.yaml"):
         assert (destination / "etc/edge-inspect" / name).is_file()
     config = destination / "etc/edge-inspect/config.yaml"
     config.write_text("site: kept\n")
