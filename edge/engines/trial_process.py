@@ -15,6 +15,7 @@ from pathlib import Path
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.child_process import ends_with_parent
 from edge_inspect.edge.engines.choice import Choice
+from edge_inspect.edge.engines.loading import engine_class
 from edge_inspect.edge.errors import EdgeInspectError, EngineError
 
 MOST_S = 600.0
@@ -44,6 +45,7 @@ def try_apart(bundle: Bundle, engine: str, *, threads: int = 0, cache: Path | No
         EngineError: No precision holds the golden frames, an engine failed, the bundle has changed, or the process was
             asked to end.
     """
+    engine_class(engine)  # a package that does not load is reported from here, as everywhere
     words = [sys.executable, "-m", __name__, str(bundle.path), bundle.digest, engine, str(threads)]
     words += [] if cache is None else [str(cache)]
     try:
