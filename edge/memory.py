@@ -1,4 +1,4 @@
-"""The memory of a process: how much it took at most, and how glibc keeps less of what was freed."""
+"""The memory of a process: how much it takes and took at most, and how glibc keeps less of what was freed."""
 
 from __future__ import annotations
 
