@@ -23,7 +23,7 @@ from edge_inspect.edge.bridge.reorder_buffer import SequencePosition
 from edge_inspect.edge.contract.ids import sort_after
 from edge_inspect.edge.contract.messages import Defect, Verdict
 from edge_inspect.edge.contract.topics import Topics
-from edge_inspect.edge.mqtt.acknowledging_session import Heard
+from edge_inspect.edge.mqtt.collecting_session import Heard
 from edge_inspect.edge.outbox import Outbox, Outgoing
 from edge_inspect.edge.views.joiner import Decided, Joiner
 from edge_inspect.edge.views.joint import join

@@ -9,8 +9,8 @@ import time
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.identity import box_id
-from edge_inspect.edge.mqtt.acknowledging_session import AcknowledgingSession
 from edge_inspect.edge.mqtt.broker import Terms
+from edge_inspect.edge.mqtt.collecting_session import CollectingSession
 from edge_inspect.edge.mqtt.connection import Receiving
 from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.reconnection import Reconnection
@@ -81,11 +81,11 @@ class ViewSubscriber:
             self._closing.wait(pause)
         self._wake_out.close()
 
-    def _connect(self, terms: Terms) -> AcknowledgingSession:
-        return AcknowledgingSession(self._client_id, terms, self._settings, self._line.topics, Receiving(kept_s=KEPT_S))
+    def _connect(self, terms: Terms) -> CollectingSession:
+        return CollectingSession(self._client_id, terms, self._settings, self._line.topics, Receiving(kept_s=KEPT_S))
 
     def _serve(self, session: Session) -> bool:
-        assert isinstance(session, AcknowledgingSession)  # the one that `_connect` has made
+        assert isinstance(session, CollectingSession)  # the one that `_connect` has made
         try:
             while not self._closing.is_set():
                 self._turn(session)
@@ -97,7 +97,7 @@ class ViewSubscriber:
             self.failure = error
         return True
 
-    def _turn(self, session: AcknowledgingSession) -> None:
+    def _turn(self, session: CollectingSession) -> None:
         """Receive what has come, work on it, store it, and acknowledge it."""
         session.turn(self._wake_out, _TURN_S)
         heard = 0
@@ -110,7 +110,7 @@ class ViewSubscriber:
             self._line.connect(now)
             self._connected = True
         self._line.work(session.take(), now, decide=self._connected)
-        session.acknowledge()
+        session.acknowledge_all()
         if self._connected:
             for view in self._line.views:
                 if (command := view.ask(now)) is not None:

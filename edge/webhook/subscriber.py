@@ -11,8 +11,8 @@ from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.contract.received_messages import UnreadableMessage, read_message
 from edge_inspect.edge.contract.topics import TOPIC_ROOT
 from edge_inspect.edge.identity import box_id
-from edge_inspect.edge.mqtt.acknowledging_session import AcknowledgingSession, Heard
 from edge_inspect.edge.mqtt.broker import Terms
+from edge_inspect.edge.mqtt.collecting_session import CollectingSession, Heard
 from edge_inspect.edge.mqtt.connection import Receiving
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
@@ -71,12 +71,12 @@ class WebhookSubscriber:
             self._closing.wait(pause)
         self._wake_out.close()
 
-    def _connect(self, terms: Terms) -> AcknowledgingSession:
+    def _connect(self, terms: Terms) -> CollectingSession:
         receiving = Receiving(kept_s=KEPT_S)
-        return AcknowledgingSession(self._client_id, terms, self._settings.mqtt, topics(self._settings), receiving)
+        return CollectingSession(self._client_id, terms, self._settings.mqtt, topics(self._settings), receiving)
 
     def _serve(self, session: Session) -> bool:
-        assert isinstance(session, AcknowledgingSession)  # the one that `_connect` has made
+        assert isinstance(session, CollectingSession)  # the one that `_connect` has made
         while not self._closing.is_set():
             session.turn(self._wake_out, _TURN_S)
             if session.subscribed and not self.connected:
@@ -87,7 +87,7 @@ class WebhookSubscriber:
             # While the outbox keeps messages in memory only, the broker keeps them too.
             if self._outbox.problem is None:
                 self._outbox.flush()
-                session.acknowledge()
+                session.acknowledge_all()
         return True
 
     def _store(self, heard: Heard) -> None:

@@ -20,7 +20,7 @@ from views_parts import JOINT, accepts, messages, seen
 from views_parts import settings as configuration
 
 from edge_inspect.edge.errors import OutboxError
-from edge_inspect.edge.mqtt.acknowledging_session import Heard
+from edge_inspect.edge.mqtt.collecting_session import Heard
 from edge_inspect.edge.outbox import Make, Outgoing
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.views import store as store_module

@@ -1,16 +1,14 @@
-"""A session that acknowledges messages only when it is told to."""
+"""A session that collects messages, and acknowledges all of them once they are stored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from paho.mqtt.client import MQTTMessage
-
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import Terms
-from edge_inspect.edge.mqtt.connection import RECEIVING, Receiving
-from edge_inspect.edge.mqtt.session import Session
+from edge_inspect.edge.mqtt.connection import Receiving
+from edge_inspect.edge.mqtt.held_session import HeldSession
 
 
 class Heard(NamedTuple):
@@ -21,11 +19,8 @@ class Heard(NamedTuple):
     retained: bool
 
 
-class AcknowledgingSession(Session):
-    """One connection whose messages are collected, and acknowledged to the broker once they are stored.
-
-    The broker keeps a message with QoS 1 until it is acknowledged, and sends it again with the next connection. It
-    sends only some messages ahead of the acknowledgements: mosquitto 20 by default. Not thread-safe.
+class CollectingSession(HeldSession):
+    """One connection whose messages are taken all at once, stored, and then acknowledged. Not thread-safe.
 
     Args:
         client_id: MQTT client id; the broker keeps messages for it.
@@ -39,18 +34,11 @@ class AcknowledgingSession(Session):
     """
 
     def __init__(
-        self,
-        client_id: str,
-        terms: Terms,
-        settings: MqttSettings,
-        topics: Iterable[str],
-        receiving: Receiving = RECEIVING,
+        self, client_id: str, terms: Terms, settings: MqttSettings, topics: Iterable[str], receiving: Receiving
     ) -> None:
         self._heard: list[Heard] = []
         self._unacknowledged: list[int] = []
-        unused = dict.fromkeys(topics, lambda payload, retained, back: None)
-        super().__init__(client_id, terms, settings, None, unused, receiving)
-        self._client.manual_ack_set(True)
+        super().__init__(client_id, terms, settings, topics, self._collect, receiving)
 
     @property
     def heard(self) -> int:
@@ -62,13 +50,13 @@ class AcknowledgingSession(Session):
         taken, self._heard = self._heard, []
         return taken
 
-    def acknowledge(self) -> None:
+    def acknowledge_all(self) -> None:
         """Acknowledge every message that `take` has returned; nothing may have come since."""
-        for number in self._unacknowledged:
-            self._client.ack(number, 1)
+        for packet_id in self._unacknowledged:
+            self.acknowledge(packet_id)
         self._unacknowledged.clear()
 
-    def _take(self, topic: str, message: MQTTMessage) -> None:
-        self._heard.append(Heard(topic, bytes(message.payload), message.retain))
-        if message.qos:
-            self._unacknowledged.append(message.mid)
+    def _collect(self, topic: str, payload: bytes, retained: bool, packet_id: int | None) -> None:
+        self._heard.append(Heard(topic, payload, retained))
+        if packet_id is not None:
+            self._unacknowledged.append(packet_id)

@@ -9,8 +9,8 @@ import pytest
 from mosquitto import Broker, Subscriber, wait_until
 from station_parts import mqtt
 
-from edge_inspect.edge.mqtt.acknowledging_session import AcknowledgingSession
 from edge_inspect.edge.mqtt.broker import Terms
+from edge_inspect.edge.mqtt.collecting_session import CollectingSession
 from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311, Receiving
 
 TOPIC = "edge-inspect/v1/plant/line1/a/verdict"
@@ -31,7 +31,7 @@ def test_the_broker_keeps_what_is_not_acknowledged(
 
     def heard(count: int) -> list[bytes]:
         """The messages of one connection, which ends without a farewell; the last one acknowledges."""
-        session = AcknowledgingSession("me", Terms(protocol), mqtt(broker.port), [TOPIC], Receiving(kept_s=600))  # type: ignore[arg-type]
+        session = CollectingSession("me", Terms(protocol), mqtt(broker.port), [TOPIC], Receiving(kept_s=600))  # type: ignore[arg-type]
         found: list[bytes] = []
 
         def all_came() -> bool:
@@ -41,7 +41,7 @@ def test_the_broker_keeps_what_is_not_acknowledged(
         wait_until(all_came, 60, f"{count} messages")
         found = [each.payload for each in session.take()]
         if acknowledges:
-            session.acknowledge()
+            session.acknowledge_all()
             session.turn(wake, 0.05)
         session.close(orderly=acknowledges)
         return found
