@@ -1,6 +1,6 @@
 """Change-overs under load, by each way: every part is judged by the recipe asked for, and how long the reply takes.
 
-    python tests/benchmarks/recipes.py [--changes 200] [--rate 20] [--ways mqtt modbus part_id]
+    python tests/benchmarks/recipes.py [--changes 200] [--rate 20] [--ways mqtt modbus part_id] [--nodelay]
 
 Runs `edge-inspect run` and `edge-inspect bridge` as processes of their own with a real broker, and a triggered station
 with two recipes, of which one accepts the picture and the other rejects it. Triggers come at `--rate` a second and are
@@ -9,7 +9,8 @@ until its reply is measured. By `modbus` a PLC writes the register and reads it 
 `part_id` every part's id chooses its recipe, and the time from the trigger to the verdict is measured where the recipe
 changes. Before, both bundles are opened. Checked at the end: every part has one verdict, in order, by the recipe that
 was asked for.
-Writes results/recipes.csv.
+With `--nodelay`, mosquitto sends every message at once (`set_tcp_nodelay true`). By default it holds a reply
+back until the sender of the command has confirmed, on the level of TCP, what it got before. Writes results/recipes.csv.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ from table import RESULTS, processor, store
 from edge_inspect.edge.bridge.registers import RECIPE_REQUESTED, RECIPE_STATES
 from edge_inspect.edge.contract.ids import uuid7_of_now
 from edge_inspect.edge.contract.topics import Topics
-from edge_inspect.edge.demo.broker import free_port, running_broker
+from edge_inspect.edge.demo.broker import free_port
 
 sys.path.append(str(Path(__file__).parents[1]))
+from mosquitto import Broker
 from recipe_line import ACCEPTS, REJECTS, is_right, station, write_bundles, write_frames
 
 TOPICS = Topics("bench", "line", "a")
@@ -68,7 +70,7 @@ class Line:
     def trigger(self, recipe: str, part: str) -> None:
         """Waits for the next beat, and has a part inspected that this recipe must judge."""
         time.sleep(max(0.0, self._due - time.perf_counter()))
-        self._due = max(self._due + self._period, time.perf_counter() - 1.0)
+        self._due = max(self._due, time.perf_counter()) + self._period
         self.asked[part], self.sent[part] = recipe, time.perf_counter()
         self._publish("trigger", part_id=part).wait_for_publish(PATIENCE)
 
@@ -137,10 +139,13 @@ class Plc:
 
 
 @contextlib.contextmanager
-def running(work: Path, *, pattern: bool) -> Iterator[tuple[int, int]]:
+def running(work: Path, *, pattern: bool, nodelay: bool) -> Iterator[tuple[int, int]]:
     """Service and bridge as processes; gives the ports of broker and bridge."""
-    with running_broker() as (_, port):
-        mqtt, modbus = {"host": "127.0.0.1", "port": port}, free_port()
+    broker = Broker(work, settings=f"allow_anonymous true\nset_tcp_nodelay {str(nodelay).lower()}")
+    with contextlib.ExitStack() as ends:
+        ends.callback(broker.stop)
+        broker.start()
+        mqtt, modbus = {"host": "127.0.0.1", "port": broker.port}, free_port()
         settings = {
             "site": "bench",
             "line": "line",
@@ -155,29 +160,25 @@ def running(work: Path, *, pattern: bool) -> Iterator[tuple[int, int]]:
             "modbus": {"port": modbus},
             "state": str(work / "state.json"),
         }
-        started = []
         for program, content in (("run", settings), ("bridge", bridge)):
             config = work / f"{program}.yaml"
             config.write_text(yaml.safe_dump(content))
             command = [sys.executable, "-m", "edge_inspect.edge.cli", program, "--config", str(config)]
             with (work / f"{program}.log").open("wb") as log:
-                started.append(subprocess.Popen(command, stderr=log))
-        try:
-            yield port, modbus
-        finally:
-            for process in started:
-                process.terminate()
-                process.wait()
+                process = subprocess.Popen(command, stderr=log)
+            ends.callback(process.wait)
+            ends.callback(process.terminate)
+        yield broker.port, modbus
 
 
-def run(way: str, changes: int, rate: float) -> Message:
+def run(way: str, changes: int, rate: float, *, nodelay: bool) -> Message:
     """Runs one way; gives its row."""
     rng = random.Random(1)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         write_bundles(work / "bundles")
         write_frames(work / "frames", size=(480, 640))
-        with running(work, pattern=way == "part_id") as (port, modbus):
+        with running(work, pattern=way == "part_id", nodelay=nodelay) as (port, modbus):
             line, plc = Line(port, rate), Plc(modbus)
             for recipe in (REJECTS, ACCEPTS):  # from now on both are open
                 line.change(recipe)
@@ -198,7 +199,7 @@ def run(way: str, changes: int, rate: float) -> Message:
             part for (part, now), before in zip(line.asked.items(), [None, *recipes], strict=False) if now != before
         ]
         times = [line.verdicts[part][1] - line.sent[part] for part in turns]
-    row = {"way": way, "changes": done, "rate": rate, "parts": part, "wrong": wrong}
+    row = {"way": way, "nodelay": nodelay, "changes": done, "rate": rate, "parts": part, "wrong": wrong}
     for quantile in (50, 99, 100):
         row[f"ms_p{quantile}"] = round(1000 * float(np.percentile(times, quantile)), 1)
     return row | {"within_100_ms": sum(each <= 0.1 for each in times), "processor": processor()}
@@ -210,10 +211,11 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=200)
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--nodelay", action="store_true")
     arguments = parser.parse_args()
     for way in arguments.ways:
-        row = run(way, arguments.changes, arguments.rate)
-        store(RESULTS / "recipes.csv", row, ("way", "rate"))
+        row = run(way, arguments.changes, arguments.rate, nodelay=arguments.nodelay)
+        store(RESULTS / "recipes.csv", row, ("way", "rate", "nodelay"))
         for key, value in row.items():
             print(f"{key:16} {value}")
         assert not row["wrong"], "parts were judged by the wrong recipe"

@@ -187,6 +187,9 @@ def test_what_is_possible_is_what_is_allowed_and_means_something_here(make: Call
     assert possible(make(allow=["pause", "trigger"])) == ["pause"]
     assert possible(make(allow=["pause", "trigger"], trigger="command")) == ["pause", "trigger"]
     assert possible(make(allow=[])) == []
+    station = make(allow=["recipe"])
+    assert possible(station) == []
+    assert "this station has no recipes; list them" in refused(station.tell("recipe", name="jar"))
 
 
 def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Station]) -> None:
