@@ -20,7 +20,7 @@ from edge_inspect.edge.station.change_records import RequestedBy
 
 
 def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) -> Settings:
-    """Stations of one bundle; keys of a station and of the whole file may be given."""
+    """Stations of one bundle; keys of a station and of the whole file may be given. The precisions are not timed."""
     keys = {"trigger", "precision", "policy", "camera", "queue", "pictures", "recipes", "recipe_memory_mb", "shadow"}
     station = {"camera": "folder:/x", "bundle": bundle, **{key: more.pop(key) for key in keys & more.keys()}}
     if "recipes" in station:
@@ -31,6 +31,7 @@ def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) 
         stations=[{"name": name, **station} for name in names],
         outbox={"path": folder / "outbox.db"},
         bundles={"folder": folder, **more.pop("bundles", {})},
+        engine={"precision": "preferred", **more.pop("engine", {})},
         mqtt={"host": "127.0.0.1", "port": free_port(), **more.pop("mqtt", {})},
         **more,
     )

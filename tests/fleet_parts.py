@@ -59,6 +59,7 @@ def write_service(
         "stations": [{"name": name, "camera": camera, "bundle": str(shared / "bundles" / "old")} for name in names],
         "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.5},
         "outbox": {"path": str(folder / "outbox.db")},
+        "engine": {"precision": "preferred"},
         "bundles": {"folder": str(shared / "bundles")},
         "commands": {"allow": ["bundle"]},
         "health_every_s": 1,

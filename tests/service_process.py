@@ -48,13 +48,17 @@ Launch = Callable[..., Process]
 
 
 def write_settings(folder: Path, port: int, station: dict[str, Any], **more: Any) -> Path:
-    """Writes the configuration of a service with one station, and with its outbox in the folder."""
+    """Writes the configuration of a service with one station, and with its outbox in the folder.
+
+    The precisions are not timed, which takes a second of every start and has tests of its own.
+    """
     settings = {
         "site": "plant",
         "line": "line1",
         "stations": [{"name": "station1", **station}],
         "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.5, **more.pop("mqtt", {})},
         "outbox": {"path": str(folder / "outbox.db")},
+        "engine": {"precision": "preferred", **more.pop("engine", {})},
         "health_every_s": 0.5,
         **more,
     }

@@ -87,7 +87,11 @@ def test_the_box_decides_once_in_which_precision_it_inspects(
     assert slow.manifest.preferred == "int8"
     said = []
     for started in (1, 2):
-        service = launch(configure(broker.port, "?fps=40", {"engine": {"name": "openvino"}}, bundle=str(slow.path)))
+        service = launch(
+            configure(
+                broker.port, "?fps=40", {"engine": {"name": "openvino", "precision": "fastest"}}, bundle=str(slow.path)
+            )
+        )
         assert service.wait(60) == 0
         wait_until(lambda count=started * FRAMES: len(subscriber.payloads("verdict")) >= count, 30)
         said.append(service.said())
