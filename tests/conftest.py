@@ -22,6 +22,14 @@ settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")
 
 
+LONGEST = ("test_commands.py", "test_tutorial.py", "test_demo_chain.py", "test_products.py")
+"""Files of which one test takes a minute or more. They begin first, so that no process works on them alone at last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 

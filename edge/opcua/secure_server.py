@@ -47,7 +47,7 @@ class Session(InternalSession):
         """
         address = _address(self.name)
         core = self.iserver
-        assert isinstance(core, Core)
+        assert isinstance(core, ServerCore)
         if peer_certificate is None:
             raise ServiceError(ua.StatusCodes.BadSecurityPolicyRejected)
         if (problem := core.access.problem_with_client(peer_certificate)) is not None:
@@ -62,7 +62,7 @@ class Session(InternalSession):
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
         """Carry out methods, which find in `access.caller` who calls them."""
         core, user = self.iserver, self.user
-        assert isinstance(core, Core) and isinstance(user, Person)
+        assert isinstance(core, ServerCore) and isinstance(user, Person)
         token = caller.set(Caller(core.access.present(user), _address(self.name)))
         try:
             return await super().call(params)
@@ -75,7 +75,7 @@ def _address(name: Any) -> str:
     return clean(str(name[0] if isinstance(name, tuple) else name))
 
 
-class Core(InternalServer):
+class ServerCore(InternalServer):
     """asyncua's services, without what lets a stranger into another client's session, or writes into the server.
 
     Args:
@@ -143,7 +143,7 @@ async def make_server(settings: OpcuaSettings, access: Access) -> Server:
         ConfigurationError: The certificate cannot be used.
     """
     made = server_certificate(settings)
-    server = Server(iserver=Core(access))
+    server = Server(iserver=ServerCore(access))
     await server.init()
     server.set_endpoint(settings.listen.url)
     server.set_server_name(f"edge-inspect {settings.name}")

@@ -71,7 +71,7 @@ def test_the_line_keeps_running_until_ctrl_c(tmp_path: Path, ending: signal.Sign
         assert found is not None
         url = found[0]
         children = psutil.Process(process.pid).children(recursive=True)
-        assert len(children) == 3  # broker, service and page
+        assert len(children) >= 3  # broker, service and page; and the service's trial of precisions, for a moment
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         assert ask(opener, f"{url}api/login", {"user": "demo", "password": password})["role"] == "engineer"
         stations = wait_for(

@@ -17,8 +17,8 @@ from edge_inspect.edge.archive.report_figures import StationFigures, read_figure
 from edge_inspect.edge.archive.report_page import write_page
 from edge_inspect.edge.archive.span import Span, last_shift
 from edge_inspect.edge.cli import main
-from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.examples import examples
+from edge_inspect.edge.contract.replies import Reply
 
 SHIFT = Span(NOON, NOON + timedelta(hours=8))
 EVIL = '<script>alert("x")</script>'

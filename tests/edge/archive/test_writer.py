@@ -22,10 +22,10 @@ from edge_inspect.edge.archive.message_rows import rows_of
 from edge_inspect.edge.archive.months import partitions
 from edge_inspect.edge.archive.received_messages import ArchivedPart
 from edge_inspect.edge.archive.writer import StoredMessage
-from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import BundleReference, Verdict
+from edge_inspect.edge.contract.replies import Reply
 
 
 def read(message: Verdict) -> ArchivedPart:

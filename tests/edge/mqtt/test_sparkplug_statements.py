@@ -288,7 +288,8 @@ def test_parts_that_waited_are_historical_and_whole_but_the_newest_is_current(li
         late = number < FIRST_WAITING
         assert all(metric.is_historical == late for metric in one.metrics.values())
         # The current values that a good part without an id does not have were null before.
-        empty = set() if late else {f"verdict/{name}" for name in ("part_id", "area_name", "reason", "not_found")}
+        unset = ("part_id", "area_name", "reason", "not_found", "recipe", "views")
+        empty = set() if late else {f"verdict/{name}" for name in unset}
         assert set(one.metrics) == set(definitions("verdict")) - empty
     assert "verdict/bundle/name" not in data[FIRST_WAITING].metrics
 

@@ -85,21 +85,18 @@ def test_a_product_is_judged_signed_packed_and_not_made_again(
     assert "1 of 1 products finished" in (results / "products.html").read_text()
 
 
-@pytest.mark.parametrize("repeatable", [None, False])
+@pytest.mark.parametrize("chosen", [{}, {"repeatable": False}])
 def test_no_clock_decides_a_bundle_unless_the_file_asks_for_it(
-    data: Path, run: Path, tmp_path: Path, repeatable: bool | None
+    data: Path, run: Path, tmp_path: Path, chosen: dict[str, Any]
 ) -> None:
-    good = tmp_path / "no-pictures"
-    good.mkdir()
-    (good / "note.txt").write_text("the step fails here, after its command line is logged")
-    chosen: dict[str, Any] = {"good": str(good), "repeatable": repeatable}
     settings = {"data": str(data), "category": CATEGORY, "out": str(tmp_path / "results")}
-    order = order_of({**settings, "bundle": {name: value for name, value in chosen.items() if value is not None}})
+    wrong = {"calibration-images": "none"}  # so that the step fails when its command line is logged
+    order = order_of({**settings, "bundle": {**chosen, **wrong}})
     shutil.copytree(run, Path(order.work, RUN))
     with pytest.raises(StepFailed):
         run_order(order, lambda state, left: None)
     (started,) = [line for line in Path(order.work, LOG).read_text().splitlines() if line.startswith("--- bundle:")]
-    assert ("--repeatable" in started) == (repeatable is None)
+    assert ("--repeatable" in started) == (not chosen)
 
 
 def test_the_digest_is_that_of_data_and_options(tmp_path: Path) -> None:
