@@ -42,7 +42,7 @@ def bench(
     Args:
         path: Path of the bundle.
         precision: Precision to run; by default the one that a service would choose on this box, for which the bundle's
-            precisions are timed first. These then count in the peak memory, too.
+            precisions are timed first, in another process.
         frames: Number of frames to time.
         size: Width and height of the frames.
         name: Name of the engine; by default the one that the service would use.

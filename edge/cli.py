@@ -17,7 +17,7 @@ from edge_inspect.edge.fleet.fleet_command import add_options as add_fleet_optio
 from edge_inspect.edge.opcua.opcua_command import add_options as add_opcua_options
 from edge_inspect.edge.page.page_command import add_options as add_page_options
 from edge_inspect.edge.page.user_command import add_options as add_user_options
-from edge_inspect.edge.program import add_json_option, run_command, say, write_json
+from edge_inspect.edge.program import add_config_option, add_json_option, run_command, say, write_json
 from edge_inspect.edge.request_options import add_options, send
 from edge_inspect.edge.triggers import TRIGGERS
 from edge_inspect.edge.views.views_command import add_options as add_views_options
@@ -259,9 +259,7 @@ def _add_bridge(parser: argparse.ArgumentParser) -> None:
         "Subscribes to the verdicts of stations over MQTT and serves them to a PLC as Modbus TCP registers. Asks the "
         "stations to resend missing verdicts. docs/bridge.md lists the registers. Ends on SIGTERM or Ctrl-C."
     )
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="configuration file of the bridge (YAML)"
-    )
+    add_config_option(parser, "bridge")
     parser.add_argument("--map", action="store_true", help="print the register map of the configured stations and end")
     parser.add_argument("--verbose", action="store_true", help="log at level DEBUG")
     parser.set_defaults(handler=_bridge)

@@ -137,6 +137,13 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def add_config_option(parser: argparse.ArgumentParser, program: str) -> None:
+    """Add the option `--config` of a program with a configuration of its own, which `program` names in the help."""
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help=f"configuration file of the {program} (YAML)"
+    )
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add the option `--json`, which every command with a result has."""
     parser.add_argument(

@@ -105,16 +105,7 @@ class Service:
         self._rebuilding = threading.Lock()
         self._flush_s = FLUSH_S
         with ExitStack() as opened:
-            self._outbox = opened.enter_context(
-                SqliteOutbox(
-                    settings.outbox.path,
-                    durability=settings.outbox.durability,
-                    max_bytes=settings.outbox.max_bytes,
-                    max_age_s=settings.outbox.max_age_s,
-                    when_full=settings.outbox.when_full,
-                    history_bytes=settings.outbox.history_bytes,
-                )
-            )
+            self._outbox = opened.enter_context(SqliteOutbox(**settings.outbox.model_dump()))
             keep_identity(settings.outbox.path)
             box = open_box_resources(settings, read_boot_id(), self._outbox, self._engine.ready, trusted)
             opened.callback(self._close_engines, box.engines)

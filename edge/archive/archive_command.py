@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_inspect.edge.program import add_json_option, say, write_json
+from edge_inspect.edge.program import add_config_option, add_json_option, say, write_json
 
 if TYPE_CHECKING:  # these may not be installed; `run_command` then says what is missing
     from sqlalchemy import Connection
@@ -33,12 +33,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_export(commands.add_parser("export", help="write parts, labels or changes to CSV or Parquet"))
     _add_report(commands.add_parser("report", help="write the report of a shift as HTML"))
     _add_migrate(commands.add_parser("migrate", help="bring the tables to this release's"))
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="configuration file of the archive (YAML)"
-    )
 
 
 def _add_span(parser: argparse.ArgumentParser, default: str) -> None:
@@ -114,19 +108,17 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "nothing that the broker has room for; what is missing after that, the stations are asked to send again. "
         "Makes the tables where they are missing. Ends on SIGTERM or Ctrl-C."
     )
-    _add_config(parser)
+    add_config_option(parser, "archive")
     parser.add_argument("--verbose", action="store_true", help="log at level DEBUG")
     parser.set_defaults(handler=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.archive.service import run
-    from edge_inspect.edge.long_running import end_with_threads, start_log
+    from edge_inspect.edge.archive.settings import ArchiveSettings
+    from edge_inspect.edge.long_running import run_program
 
-    settings = _read(arguments)
-    start_log(verbose=arguments.verbose)
-    run(settings)
-    end_with_threads()
+    run_program(arguments, ArchiveSettings, run)
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +127,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "their defect. Exit status 1 if anything is missing. A number is missing if a later part is there, or if the "
         "station has announced it."
     )
-    _add_config(parser)
+    add_config_option(parser, "archive")
     _add_span(parser, "the beginning")
     add_json_option(parser)
     parser.set_defaults(handler=_check)
@@ -168,7 +160,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--what", choices=_LISTINGS, default="parts", help="what is written (default: parts, with their labels)"
     )
-    _add_config(parser)
+    add_config_option(parser, "archive")
     _add_span(parser, "the beginning")
     parser.set_defaults(handler=_export)
 
@@ -189,7 +181,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         "unusual parts, changes, commands, states, and whether parts are missing. A browser prints it as PDF."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="HTML file to write; it is replaced")
-    _add_config(parser)
+    add_config_option(parser, "archive")
     _add_span(parser, "the last shift that has ended, by 'shifts' of the configuration")
     parser.set_defaults(handler=_report)
 
@@ -217,7 +209,7 @@ def _add_migrate(parser: argparse.ArgumentParser) -> None:
         "Makes the tables in the database, or brings those of an earlier release to this one's. `archive run` does "
         "that at its start too. Run it by itself to see that it works, or after a backup."
     )
-    _add_config(parser)
+    add_config_option(parser, "archive")
     parser.set_defaults(handler=_migrate)
 
 

@@ -15,7 +15,7 @@ MOST_BYTES = 2**50
 
 
 class OutboxSettings(Section):
-    """The outbox: the file in which messages wait for the broker."""
+    """The outbox: the file in which messages wait for the broker. The settings are the arguments of `SqliteOutbox`."""
 
     path: Path = Field(
         default=Path("/var/lib/edge-inspect/outbox.db"), description="SQLite file of the outbox; its folder must exist"

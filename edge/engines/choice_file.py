@@ -66,8 +66,8 @@ def read_choices(path: Path) -> list[ChoiceEntry]:
 class ChoiceFile:
     """The record of one service. Only one thread at a time may use it.
 
-    A measurement is recorded when it begins, too. So a precision that takes the process down with it, for instance
-    because the box has too little memory, is not tried at every start.
+    A measurement is recorded when it begins, too. So one that crashes or is killed, for instance because the box has
+    too little memory for all precisions, is not repeated at every start.
 
     Args:
         path: The file, created with the first entry; without one, the choices last as long as this object.

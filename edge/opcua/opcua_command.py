@@ -39,12 +39,8 @@ def _serve(arguments: argparse.Namespace) -> None:
 
         export(arguments.export)
         return
-    from edge_inspect.edge.configuration.file import read_settings
-    from edge_inspect.edge.long_running import end_with_threads, start_log
+    from edge_inspect.edge.long_running import run_program
     from edge_inspect.edge.opcua.service import run
     from edge_inspect.edge.opcua.settings import OpcuaSettings
 
-    settings = read_settings(arguments.config, OpcuaSettings)
-    start_log(verbose=arguments.verbose)
-    run(settings)
-    end_with_threads()
+    run_program(arguments, OpcuaSettings, run)

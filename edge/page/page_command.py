@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from edge_inspect.edge.program import add_config_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,21 +19,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "With the broker and the browser on this computer, an empty mapping ({}) is a configuration: the page then "
         "listens on http://127.0.0.1:8460 and keeps its files in /var/lib/edge-inspect-page."
     )
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="configuration file of the page (YAML)"
-    )
+    add_config_option(parser, "page")
     parser.add_argument("--verbose", action="store_true", help="log at level DEBUG")
     parser.set_defaults(handler=_serve)
 
 
 def _serve(arguments: argparse.Namespace) -> None:
     # These may not be installed; `run_command` then says what is missing.
-    from edge_inspect.edge.configuration.file import read_settings
-    from edge_inspect.edge.long_running import end_with_threads, start_log
+    from edge_inspect.edge.long_running import run_program
     from edge_inspect.edge.page.service import run
     from edge_inspect.edge.page.settings import PageSettings
 
-    settings = read_settings(arguments.config, PageSettings)
-    start_log(verbose=arguments.verbose)
-    run(settings)
-    end_with_threads()
+    run_program(arguments, PageSettings, run)

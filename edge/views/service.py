@@ -29,20 +29,10 @@ def run(settings: ViewsSettings) -> None:
         OutboxError: The outbox or the joiner's own file cannot be used, or can no longer be written.
         Exception: The thread that joins ended with an error, which is a mistake in the code.
     """
-    kept = settings.outbox
     boot_id = read_boot_id()
     with Signals() as signals, contextlib.ExitStack() as stack:
-        outbox = stack.enter_context(
-            SqliteOutbox(
-                kept.path,
-                durability=kept.durability,
-                max_bytes=kept.max_bytes,
-                max_age_s=kept.max_age_s,
-                when_full=kept.when_full,
-                history_bytes=kept.history_bytes,
-            )
-        )
-        keep_identity(kept.path)
+        outbox = stack.enter_context(SqliteOutbox(**settings.outbox.model_dump()))
+        keep_identity(settings.outbox.path)
         store = stack.enter_context(ViewStore(settings.store))
         station = JointStation(settings, outbox, boot_id)
         stack.callback(station.publisher.close)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from edge_inspect.edge.program import add_config_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,20 +19,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "Example of a configuration: {site: plant1, line: line1, station: joint, views: [{name: left, station: "
         "station1}, {name: right, station: station2}]}. Check it with: edge-inspect check --views --config FILE"
     )
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="configuration file of the joiner (YAML)"
-    )
+    add_config_option(parser, "joiner")
     parser.add_argument("--verbose", action="store_true", help="log at level DEBUG")
     parser.set_defaults(handler=_join)
 
 
 def _join(arguments: argparse.Namespace) -> None:
-    from edge_inspect.edge.configuration.file import read_settings
-    from edge_inspect.edge.long_running import end_with_threads, start_log
+    from edge_inspect.edge.long_running import run_program
     from edge_inspect.edge.views.service import run
     from edge_inspect.edge.views.settings import ViewsSettings
 
-    settings = read_settings(arguments.config, ViewsSettings)
-    start_log(verbose=arguments.verbose)
-    run(settings)
-    end_with_threads()
+    run_program(arguments, ViewsSettings, run)

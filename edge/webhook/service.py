@@ -33,19 +33,9 @@ def run(settings: WebhookSettings) -> None:
         OutboxError: The outbox cannot be used.
         ConfigurationError: The port of `health.http_port` is taken.
     """
-    kept = settings.outbox
     with Signals() as signals, contextlib.ExitStack() as stack:
-        outbox = stack.enter_context(
-            SqliteOutbox(
-                kept.path,
-                durability=kept.durability,
-                max_bytes=kept.max_bytes,
-                max_age_s=kept.max_age_s,
-                when_full=kept.when_full,
-                history_bytes=kept.history_bytes,
-            )
-        )
-        keep_identity(kept.path)
+        outbox = stack.enter_context(SqliteOutbox(**settings.outbox.model_dump()))
+        keep_identity(settings.outbox.path)
         dead_letters = DeadLetters(settings.dead_letters)
         senders = []
         for target in settings.targets:

@@ -22,17 +22,6 @@ from edge_inspect.edge.engines.trial_process import try_apart
 from edge_inspect.edge.errors import EngineError
 
 
-@pytest.fixture(scope="module")
-def slow_int8(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle that prefers INT8, whose INT8 is slower than its FP32 on any processor."""
-    return tiny_bundle.write(tmp_path_factory.mktemp("slow") / "int8", slow="int8")
-
-
-@pytest.fixture(scope="module")
-def slow_fp32(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny_bundle.write(tmp_path_factory.mktemp("slow") / "fp32", slow="fp32")
-
-
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
     return tmp_path / "outbox.precisions.json"

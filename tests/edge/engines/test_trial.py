@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import tiny_bundle
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import Manifest
@@ -15,17 +14,6 @@ from edge_inspect.edge.errors import EngineError
 
 NEITHER = {"int8": -1.0, "fp32": -1.0}
 """Tolerances of golden frames that no engine keeps."""
-
-
-@pytest.fixture(scope="module")
-def slow_int8(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle that prefers INT8, whose INT8 is slower than its FP32 on any processor."""
-    return tiny_bundle.write(tmp_path_factory.mktemp("slow") / "int8", slow="int8")
-
-
-@pytest.fixture(scope="module")
-def slow_fp32(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny_bundle.write(tmp_path_factory.mktemp("slow") / "fp32", slow="fp32")
 
 
 def changed(plain: Bundle, *, tolerance: dict[str, float] | None = None, **fields: Any) -> Bundle:
