@@ -61,7 +61,8 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
         "--cache",
         type=Path,
         metavar="DIR",
-        help="folder for engines (default /var/lib/edge-inspect/engines, or ~/.cache/edge-inspect)",
+        help="folder for engines; a service looks into `engines` beside its outbox, or where engine.cache says "
+        "(default /var/lib/edge-inspect/engines, or ~/.cache/edge-inspect)",
     )
     parser.add_argument(
         "--workspace", type=int, default=1024, metavar="MIB", help="MiB of memory that a tactic may use (default 1024)"
