@@ -87,10 +87,7 @@ class JoinedLine:
         }
         self._clock_steps: dict[str, tuple[str, int]] = {}
         self._put_again()
-        by_prefix = {view.topics.prefix: view for view in self.views}
-        for message in stored.received:
-            if (view := by_prefix.get(message.view)) is not None:
-                self._hand_over(view, view.receive(message.kind, message.payload, now, retained=False), now)
+        self._take([Heard(f"{each.view}/{each.kind}", each.payload, False) for each in stored.received], now)
 
     @property
     def topics(self) -> list[str]:
@@ -117,12 +114,15 @@ class JoinedLine:
         Raises:
             OutboxError: The store cannot be written. The process must end then, and begin again at what is stored.
         """
-        for message in heard:
-            if (source := self._sources.get(message.topic)) is not None:
-                self._receive(source, message, now)
+        self._take(heard, now)
         for view in self.views:
             self._hand_over(view, view.release(now), now)
         self._finish(self.joiner.release(now) if decide else [])
+
+    def _take(self, heard: Iterable[Heard], now: float) -> None:
+        for message in heard:
+            if (source := self._sources.get(message.topic)) is not None:
+                self._receive(source, message, now)
 
     def _receive(self, source: _Source, message: Heard, now: float) -> None:
         try:
@@ -131,7 +131,8 @@ class JoinedLine:
             if source.kind == "health":
                 self._look_at_clock(source.view)
         except Exception:
-            # The broker would send the message again with every new connection, so a bug must not end this one.
+            # The message would come again with every new connection, or from the store at every start, so a bug must
+            # not end this one.
             log.exception("view %s: a %s is skipped because of an error here", source.view.name, source.kind)
 
     def _hand_over(self, view: FollowedView, verdicts: Iterable[Verdict], now: float) -> None:
