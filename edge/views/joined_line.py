@@ -83,7 +83,7 @@ class JoinedLine:
         )
         self._saved_state = ""
         self._sources = {
-            topic: _Source(view, topic.rsplit("/", 1)[-1]) for view in self.views for topic in view.subscriptions
+            topic: _Source(view, topic.rsplit("/", 1)[-1]) for view in self.views for topic in view.topics.followed
         }
         self._clock_steps: dict[str, tuple[str, int]] = {}
         self._put_again()
