@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from edge_inspect.edge.bridge.reorder_buffer import SequencePosition
 from edge_inspect.edge.contract.ids import sort_after
-from edge_inspect.edge.contract.messages import Defect, Verdict
+from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.collecting_session import Heard
 from edge_inspect.edge.outbox import Outbox, Outgoing
@@ -150,8 +150,9 @@ class JoinedLine:
 
     def _finish(self, decided: Iterable[Decided]) -> None:
         verdicts: list[Verdict] = []
+        decisions: list[Decision] = []
         for part, waited_s in decided:
-            verdict = join(
+            verdict, defect = join(
                 part,
                 [view.name for view in self.views],
                 self._rule,
@@ -162,7 +163,7 @@ class JoinedLine:
             )
             self._sequence += 1
             verdicts.append(verdict)
-        decisions = [_decision(verdict) for verdict in verdicts]
+            decisions.append(Decision(verdict.sequence, verdict.to_json(), defect.to_json() if defect else None))
         self._save(decisions)
         for decision, verdict in zip(decisions, verdicts, strict=True):
             self._put(decision)
@@ -213,10 +214,3 @@ class JoinedLine:
     def _follow(self, name: str, topics: Topics) -> FollowedView:
         position = self._saved.get(topics.prefix, SequencePosition())
         return FollowedView(name, topics, position, self._settings.hold_s)
-
-
-def _decision(verdict: Verdict) -> Decision:
-    if not isinstance(verdict, Defect):
-        return Decision(verdict.sequence, verdict.to_json(), None)
-    fields = {name: value for name, value in verdict if name in Verdict.model_fields}
-    return Decision(verdict.sequence, Verdict(**fields).to_json(), verdict.to_json())
