@@ -112,9 +112,7 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
     yield from unseen
     if connect:
         topics = [Topics(name.site, name.line, name.station) for name in settings.stations]
-        heard = [
-            topic for each in topics for topic in (each.verdict, each.defect, each.status, each.health, each.reply)
-        ]
+        heard = [topic for each in topics for topic in each.followed]
         yield from _try(path, settings.mqtt, [each.command for each in topics], heard, _COMMAND_BYTES)
 
 
@@ -143,9 +141,7 @@ def _check_views(path: Path, connect: bool) -> Iterator[str]:
     yield from unseen
     if connect:
         followed = [topics for _, topics in settings.followed]
-        heard = [
-            topic for each in followed for topic in (each.verdict, each.defect, each.status, each.health, each.reply)
-        ]
+        heard = [topic for each in followed for topic in each.followed]
         own = used_topics(Topics(settings.site, settings.line, settings.station), settings.mqtt)
         publish = [*own.publish, *(each.command for each in followed)]
         yield from _try(path, settings.mqtt, publish, [*heard, *own.subscribe], _STATION_BYTES)

@@ -94,7 +94,7 @@ class BridgedStation:
     @property
     def subscriptions(self) -> list[str]:
         """Topics to subscribe to."""
-        return [self.topics.verdict, self.topics.defect, self.topics.status, self.topics.health, self.topics.reply]
+        return self.topics.followed
 
     def connect(self, connected: bool) -> None:
         """Note that the broker has confirmed the `subscriptions`, or that the connection was lost."""

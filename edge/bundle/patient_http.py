@@ -93,19 +93,23 @@ class PatientConnection:
     Args:
         address: The file that is requested.
         context: Context of a TLS connection; `None` for plain http.
-        pace: Pace that every wait for the server checks.
+        pace: Pace that every wait for the server checks, once the connection is made.
+        connect_s: Longest time for the connection, again for the TLS handshake, and again until the server has accepted
+            a body that is posted, in seconds. `pace` ends none of these.
 
     Raises:
         OSError: The server cannot be reached, or its certificate is not accepted.
     """
 
-    def __init__(self, address: WebAddress, context: ssl.SSLContext | None, pace: Pace) -> None:
-        self._address = address
+    def __init__(
+        self, address: WebAddress, context: ssl.SSLContext | None, pace: Pace, connect_s: float = CONNECT_S
+    ) -> None:
+        self._address, self._connect_s = address, connect_s
         where = address.host, address.port
         self._connection = (
-            http.client.HTTPConnection(*where, timeout=CONNECT_S)
+            http.client.HTTPConnection(*where, timeout=connect_s)
             if context is None
-            else http.client.HTTPSConnection(*where, timeout=CONNECT_S, context=context)
+            else http.client.HTTPSConnection(*where, timeout=connect_s, context=context)
         )
         pace.check_time()
         try:
@@ -134,9 +138,9 @@ class PatientConnection:
 
         Raises:
             OSError, http.client.HTTPException: The connection broke, or the answer is no HTTP.
-            PullError: As `get`.
+            Exception: Whatever `pace` raises, as with `get`.
         """
-        self._socket.settimeout(CONNECT_S)  # a slow connection may take a while to accept the body
+        self._socket.settimeout(self._connect_s)  # a slow connection may take a while to accept the body
         self._connection.request("POST", self._address.target, body=body, headers=headers)
         self._socket.settimeout(_TURN_S)
         return self._connection.getresponse()

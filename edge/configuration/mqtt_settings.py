@@ -180,7 +180,7 @@ def of_subscriber(mqtt: MqttSettings, program: str) -> MqttSettings:
 
     Args:
         mqtt: The settings.
-        program: Name of the program, for the message: bridge, page or archive.
+        program: Name of the program, for the message.
 
     Raises:
         ValueError: The settings are for a station only.

@@ -67,6 +67,11 @@ class Topics:
         """Topic of what people say about the station's parts; the page publishes it, QoS 1."""
         return f"{self.prefix}/label"
 
+    @property
+    def followed(self) -> list[str]:
+        """Topics to which a program subscribes that follows the station part by part and asks for missing parts."""
+        return [self.verdict, self.defect, self.status, self.health, self.reply]
+
     def image(self, identity: str) -> str:
         """Return the topic of the picture of a part, or of a snapshot; QoS 0.
 

@@ -7,6 +7,7 @@ session.py              one connection from CONNECT to its end
 pattern_session.py      a session whose subscriptions have wildcards
 held_session.py         a session that acknowledges what it receives when that is stored
 collecting_session.py   a held session that collects messages, and acknowledges all of them
+collecting_subscriber.py  keeps a collecting session connected, in a thread of its own
 confirmation.py         confirms messages with QoS 0, which the broker does not acknowledge
 properties.py           QoS and MQTT 5 properties of the contract's messages
 connection.py           makes a client and sends its CONNECT

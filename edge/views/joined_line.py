@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from edge_inspect.edge.bridge.reorder_buffer import SequencePosition
 from edge_inspect.edge.contract.ids import sort_after
-from edge_inspect.edge.contract.messages import Defect, Verdict
+from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.collecting_session import Heard
 from edge_inspect.edge.outbox import Outbox, Outgoing
@@ -83,14 +83,11 @@ class JoinedLine:
         )
         self._saved_state = ""
         self._sources = {
-            topic: _Source(view, topic.rsplit("/", 1)[-1]) for view in self.views for topic in view.subscriptions
+            topic: _Source(view, topic.rsplit("/", 1)[-1]) for view in self.views for topic in view.topics.followed
         }
         self._clock_steps: dict[str, tuple[str, int]] = {}
         self._put_again()
-        by_prefix = {view.topics.prefix: view for view in self.views}
-        for message in stored.received:
-            if (view := by_prefix.get(message.view)) is not None:
-                self._hand_over(view, view.receive(message.kind, message.payload, now, retained=False), now)
+        self._take([Heard(f"{each.view}/{each.kind}", each.payload, False) for each in stored.received], now)
 
     @property
     def topics(self) -> list[str]:
@@ -117,12 +114,15 @@ class JoinedLine:
         Raises:
             OutboxError: The store cannot be written. The process must end then, and begin again at what is stored.
         """
-        for message in heard:
-            if (source := self._sources.get(message.topic)) is not None:
-                self._receive(source, message, now)
+        self._take(heard, now)
         for view in self.views:
             self._hand_over(view, view.release(now), now)
         self._finish(self.joiner.release(now) if decide else [])
+
+    def _take(self, heard: Iterable[Heard], now: float) -> None:
+        for message in heard:
+            if (source := self._sources.get(message.topic)) is not None:
+                self._receive(source, message, now)
 
     def _receive(self, source: _Source, message: Heard, now: float) -> None:
         try:
@@ -131,7 +131,8 @@ class JoinedLine:
             if source.kind == "health":
                 self._look_at_clock(source.view)
         except Exception:
-            # The broker would send the message again with every new connection, so a bug must not end this one.
+            # The message would come again with every new connection, or from the store at every start, so a bug must
+            # not end this one.
             log.exception("view %s: a %s is skipped because of an error here", source.view.name, source.kind)
 
     def _hand_over(self, view: FollowedView, verdicts: Iterable[Verdict], now: float) -> None:
@@ -149,8 +150,9 @@ class JoinedLine:
 
     def _finish(self, decided: Iterable[Decided]) -> None:
         verdicts: list[Verdict] = []
+        decisions: list[Decision] = []
         for part, waited_s in decided:
-            verdict = join(
+            verdict, defect = join(
                 part,
                 [view.name for view in self.views],
                 self._rule,
@@ -161,7 +163,7 @@ class JoinedLine:
             )
             self._sequence += 1
             verdicts.append(verdict)
-        decisions = [_decision(verdict) for verdict in verdicts]
+            decisions.append(Decision(verdict.sequence, verdict.to_json(), defect.to_json() if defect else None))
         self._save(decisions)
         for decision, verdict in zip(decisions, verdicts, strict=True):
             self._put(decision)
@@ -212,10 +214,3 @@ class JoinedLine:
     def _follow(self, name: str, topics: Topics) -> FollowedView:
         position = self._saved.get(topics.prefix, SequencePosition())
         return FollowedView(name, topics, position, self._settings.hold_s)
-
-
-def _decision(verdict: Verdict) -> Decision:
-    if not isinstance(verdict, Defect):
-        return Decision(verdict.sequence, verdict.to_json(), None)
-    fields = {name: value for name, value in verdict if name in Verdict.model_fields}
-    return Decision(verdict.sequence, Verdict(**fields).to_json(), verdict.to_json())

@@ -45,7 +45,8 @@ class JoinerState(BaseModel):
         next_number: Number of the next new part.
         newest: Newest frame of each view, by the view's name; for matching by position only.
         out_of_step: Views whose triggers cannot be matched at present, by name, each with the reason.
-        forgotten_until: A verdict whose trigger is not after this time belongs to a part that is no longer remembered.
+        forgotten_until: Latest trigger of a part that is no longer remembered, in seconds since 1970. A verdict whose
+            trigger is not after it may belong to such a part.
     """
 
     next_number: int = 1
@@ -67,7 +68,8 @@ class Joiner:
     Parts are decided in order: matched by part id, in the order in which the first view of each arrived; matched by
     position, in the order of their triggers. No part waits for others longer than its own time-out. Each verdict of a
     view belongs to exactly one part, and each part is decided once. A view that comes after its part was decided
-    changes nothing.
+    changes nothing. If its part may have been forgotten, that cannot be told from a part that was never decided; its
+    verdict is then rejected as a part of its own, so that no part is lost.
 
     Matched by position, the views of a part are found by the time of the trigger: the time at which the frame was taken
     minus the delay of the view. So a trigger that a station has missed costs only the part of that trigger, which is
@@ -106,7 +108,7 @@ class Joiner:
         self._matching: Matching = ByTime(self._window_s) if by_position else ByPartId(window_s)
         self.state = state
         self.late = 0
-        """Number of verdicts that came after their part was decided."""
+        """Number of verdicts that came after their part was decided, or may have."""
         self.changed: dict[int, Part | None] = {}
         """Parts that have changed since their owner emptied this, by number; `None`: the part is finished."""
         self._open: list[Part] = []
@@ -147,13 +149,14 @@ class Joiner:
             problem = f"part id {message.part_id!r} differs from {found[0].part_id!r}, which another view gave"
         if problem is not None:
             self.leave_step(view, problem)
-        if problem is None and found:
+        elif found:
             self._add(found[0], view, message, at, now)
-        elif problem is None and at <= self.state.forgotten_until:
+            return
+        elif at <= self.state.forgotten_until:
+            problem = "it comes so late that its part may be forgotten"
             self.late += 1
-            log.warning("view %s: verdict %d comes so late that its part is forgotten", view, message.sequence)
-        else:
-            self._begin(view, message, at, problem, pauses, now)
+            log.warning("view %s: verdict %d is rejected as a part of its own: %s", view, message.sequence, problem)
+        self._begin(view, message, at, problem, pauses, now)
 
     def release(self, now: float) -> list[Decided]:
         """Return the parts that can be decided, in order; call this every few milliseconds while views can be heard."""

@@ -14,8 +14,8 @@ from edge_inspect.edge.views.rule import Rule
 
 def join(
     part: Part, names: Sequence[str], rule: Rule, *, sequence: int, boot_id: str, waited_s: float, timeout_s: float
-) -> Verdict:
-    """Return the joint verdict of a part; a rejected part's is a `Defect`.
+) -> tuple[Verdict, Defect | None]:
+    """Return the joint verdict of a part, and its defect if the part is rejected.
 
     Args:
         part: The part, with at least one view.
@@ -48,9 +48,9 @@ def join(
     # All other fields are those of the view that decided, also fields that the contract will get.
     verdict = Verdict(**{name: getattr(shown, name) for name in Verdict.model_fields} | changes)
     if ok:
-        return verdict
+        return verdict, None
     count = sum(view.region_count for view in seen.values())
-    return Defect.of(verdict, _regions(part)).model_copy(update={"region_count": count})
+    return verdict, Defect.of(verdict, _regions(part)).model_copy(update={"region_count": count})
 
 
 def _result(part: Part, name: str, timeout_s: float) -> ViewResult:

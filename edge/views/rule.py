@@ -16,15 +16,11 @@ class Rule:
 
     Attributes:
         views: Names of the views that decide; the others only add their regions.
-        votes: Number of views that must reject the part.
+        votes: Number of views that must reject the part: from 1 to the number of `views`.
     """
 
     views: tuple[str, ...]
     votes: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.votes <= len(self.views):
-            raise ValueError(f"{self.votes} votes of {len(self.views)} views: it must be 1 to {len(self.views)}")
 
     def decisive(self, verdicts: Mapping[str, Verdict]) -> str:
         """Return the name of the view whose verdict is the joint one.

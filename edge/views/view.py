@@ -39,11 +39,6 @@ class FollowedView:
         self.state = "unknown"
         self.changed: dict[tuple[str, str], bytes | None] = {}
 
-    @property
-    def subscriptions(self) -> list[str]:
-        """Topics to subscribe to."""
-        return [self.topics.verdict, self.topics.defect, self.topics.status, self.topics.health, self.topics.reply]
-
     def disconnect(self) -> None:
         """Note that the connection to the broker was lost."""
         self.state = "unknown"

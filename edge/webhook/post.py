@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from edge_inspect.edge.bundle.patient_http import Pace, PatientConnection, explain
+from edge_inspect.edge.bundle.patient_http import CONNECT_S, Pace, PatientConnection, explain
 from edge_inspect.edge.bundle.web_address import WebAddress
 from edge_inspect.edge.text import clean
 
@@ -45,21 +45,17 @@ class Deadline(Pace):
 
     def __init__(self, timeout_s: float, stopped: Callable[[], bool]) -> None:
         super().__init__(timeout_s, 0, timeout_s, stopped)
-        self._is_stopped = stopped
-        self._limit_s, self._deadline = timeout_s, time.monotonic() + timeout_s
 
-    def check(self) -> None:
+    def check_time(self) -> None:
         """Return if the request may go on.
 
         Raises:
             TimeoutError: The time is over, or the program is stopping.
         """
-        if self._is_stopped():
+        if self._stopped():
             raise TimeoutError(0, "the program is stopping")
-        if time.monotonic() > self._deadline:
-            raise TimeoutError(0, f"no answer within {self._limit_s:g} s")
-
-    check_time = check
+        if time.monotonic() > self._end:
+            raise TimeoutError(0, f"no answer within {self._timeout_s:g} s")
 
 
 def post(
@@ -83,7 +79,7 @@ def post(
     deadline = Deadline(timeout_s, stopped)
     connection: PatientConnection | None = None
     try:
-        connection = PatientConnection(address, context, deadline)
+        connection = PatientConnection(address, context, deadline, min(CONNECT_S, timeout_s))
         response = connection.post(headers, body)
         said = response.read(_MOST_ANSWER_BYTES).decode(errors="replace")
         return _read(response, said)

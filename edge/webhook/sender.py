@@ -38,7 +38,6 @@ class TargetSender:
         dead_letters: File of the refused messages.
 
     Attributes:
-        delivered: Number of messages delivered since the start.
         refused: Number of messages refused since the start.
         problem: Why the last request failed; `None` if it did not.
     """
@@ -46,7 +45,7 @@ class TargetSender:
     def __init__(self, target: TargetSettings, outbox: Outbox, dead_letters: DeadLetters) -> None:
         self._target, self._outbox, self._dead_letters = target, outbox, dead_letters
         self._address, self._body = address_of(target.url), target.body
-        self.delivered = self.refused = 0
+        self.refused = 0
         self.problem: str | None = None
         self._closing, self._more = threading.Event(), threading.Event()
         self._unsubscribe = outbox.subscribe(target.name, self._more.set)
@@ -57,6 +56,11 @@ class TargetSender:
     def name(self) -> str:
         """Name of the target."""
         return self._target.name
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     @property
     def trouble(self) -> str | None:
@@ -118,7 +122,6 @@ class TargetSender:
         name = self._target.name
         if answer.delivered:
             self._outbox.remove([entry.id])
-            self.delivered += 1
             if self.problem is not None:
                 log.info("target %s: messages are delivered again", name)
             self.problem = None

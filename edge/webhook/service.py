@@ -41,30 +41,41 @@ def run(settings: WebhookSettings) -> None:
         for target in settings.targets:
             senders.append(TargetSender(target, outbox, dead_letters))
             stack.callback(senders[-1].close)
+        subscriber = WebhookSubscriber(settings, outbox)
+        stack.callback(subscriber.close)
         if settings.health.http_port is not None:
 
             def read() -> tuple[list[str], list[StationReport]]:
-                return [], [_report(settings.name, sender, outbox) for sender in senders]
+                common = _common_trouble(subscriber, outbox)
+                return [], [_report(settings.name, sender, common) for sender in senders]
 
             stack.callback(HealthServer(settings.health.http_port, of_stations(read)).close)
-        subscriber = WebhookSubscriber(settings, outbox)
-        stack.callback(subscriber.close)
         notify(READY=1)
         log.info("posting messages of %s to %d target(s)", ", ".join(settings.stations), len(senders))
         beat_at = 0.0
-        while signals.stop is None:
+        while signals.stop is None and subscriber.alive and all(sender.alive for sender in senders):
             time.sleep(_TICK_S)
             if time.monotonic() < beat_at:
                 continue
             beat_at = time.monotonic() + _BEAT_S
             outbox.retry()
             said = [f"{sender.name}: {sender.trouble}" for sender in senders if sender.trouble is not None]
-            notify(WATCHDOG=1, STATUS="; ".join(said) or "delivering")
+            common = _common_trouble(subscriber, outbox)
+            notify(WATCHDOG=1, STATUS="; ".join([common, *said] if common is not None else said) or "delivering")
+        if signals.stop is None:
+            log.critical("a thread has ended because of an error here, so the webhook ends")
         notify(STOPPING=1)
 
 
-def _report(name: str, sender: TargetSender, outbox: SqliteOutbox) -> StationReport:
+def _common_trouble(subscriber: WebhookSubscriber, outbox: SqliteOutbox) -> str | None:
+    """Return what holds up the messages of all targets; `None`: nothing."""
+    if outbox.problem is not None:
+        return f"the outbox's file {outbox.problem}"
+    return None if subscriber.connected else "no connection to the broker"
+
+
+def _report(name: str, sender: TargetSender, common: str | None) -> StationReport:
     """Return the state of a target in the form of a station's, for `/healthz` and `/metrics`."""
-    trouble = sender.trouble or (f"the outbox's file {outbox.problem}" if outbox.problem is not None else None)
+    trouble = sender.trouble or common
     state: State = "online" if trouble is None else "degraded"
     return StationReport(Topics("webhook", name, sender.name), state, trouble, Histogram().buckets(), None)

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge_inspect.edge.bundle.web_address import WebAddress
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
-from edge_inspect.edge.configuration.outbox_settings import OutboxSettings
+from edge_inspect.edge.configuration.outbox_settings import MOST_BYTES, OutboxSettings
 from edge_inspect.edge.configuration.section import Level, Section
-from edge_inspect.edge.contract.topics import Topics
+from edge_inspect.edge.page.settings import Pattern
 from edge_inspect.edge.webhook.body import BodyTemplate
 
-ANY = "+"
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _OWN_HEADERS = {"host", "content-length", "content-type", "transfer-encoding", "connection", "idempotency-key"}
-
-
-def _pattern(text: str) -> str:
-    levels = text.split("/")
-    if len(levels) != 3:
-        raise ValueError(f"{text!r}: write site/line/station, or '+' in place of a name, such as 'plant1/+/+'")
-    Topics(*("any" if level == ANY else level for level in levels))
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 def address_of(url: str) -> WebAddress:
@@ -120,7 +108,7 @@ class WebhookOutboxSettings(OutboxSettings):
         default=Path("/var/lib/edge-inspect-webhook/outbox.db"),
         description="SQLite file of the outbox; its folder must exist; refused messages are written beside it",
     )
-    history_bytes: int = Field(default=0, ge=0, le=2**50, description="delivered messages are not kept")
+    history_bytes: int = Field(default=0, ge=0, le=MOST_BYTES, description="delivered messages are not kept")
 
 
 class WebhookHealthSettings(Section):

@@ -19,6 +19,7 @@ from station_parts import status
 from views_parts import JOINT, accepts, messages, seen
 from views_parts import settings as configuration
 
+from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.errors import OutboxError
 from edge_inspect.edge.mqtt.collecting_session import Heard
 from edge_inspect.edge.outbox import Make, Outgoing
@@ -26,6 +27,7 @@ from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.views import store as store_module
 from edge_inspect.edge.views.joined_line import JoinedLine
 from edge_inspect.edge.views.store import Step, ViewStore
+from edge_inspect.edge.views.view import FollowedView
 
 
 class Killed(Exception):
@@ -153,6 +155,32 @@ def test_a_verdict_that_waits_for_one_before_it_is_kept(tmp_path: Path) -> None:
     put_off((3, one), now=1.0)
     work((2, other), (3, other), (2, one), now=2.0)
     assert {each["part_id"]: each["ok"] for each in told(outbox)} == {"P1": True, "P2": True, "P3": True}
+
+
+def test_a_stored_message_that_meets_a_bug_does_not_prevent_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen, outbox = configuration(1, tmp_path), MemoryOutbox()
+    one, other = (topics for _, topics in chosen.followed)
+
+    def work(*sent: Outgoing, now: float) -> None:
+        with ViewStore(chosen.store) as store:
+            line = JoinedLine(chosen, outbox, store, "box", lambda verdict: None, now)
+            line.work([heard(each) for each in sent], now, decide=True)
+
+    work(messages(seen(1, part_id="A"), one)[0], messages(seen(1, part_id="A"), other)[0], now=0.0)
+    work(messages(seen(3, part_id="B"), one)[0], now=1.0)  # it waits for the one before it
+    receive = FollowedView.receive
+
+    def fail(view: FollowedView, kind: str, payload: bytes, now: float, *, retained: bool) -> list[Verdict]:
+        if b'"B"' in payload:
+            raise RuntimeError("a bug")
+        return receive(view, kind, payload, now, retained=retained)
+
+    monkeypatch.setattr(FollowedView, "receive", fail)
+    work(messages(seen(2, part_id="C"), one)[0], messages(seen(2, part_id="C"), other)[0], now=2.0)
+    assert [each["part_id"] for each in told(outbox)] == ["A", "C"]
+    assert "view v0: a verdict is skipped because of an error here" in caplog.text
 
 
 def test_what_was_decided_reaches_an_outbox_that_forgot_it(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_without_the_broker_no_view_is_late() -> None:
     assert len(joiner.release(11 * TIMEOUT)) == 1
 
 
-def test_a_part_that_is_forgotten_is_not_decided_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_of_a_forgotten_part_is_rejected_as_a_part_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joiner_module, "MOST_REMEMBERED", 2)
     for window, identity in ((None, "P{}"), (WINDOW, None)):
         joiner = make(2, window)
@@ -266,8 +266,27 @@ def test_a_part_that_is_forgotten_is_not_decided_again(monkeypatch: pytest.Monke
         assert len(joiner.release(10 * TIMEOUT)) == 4
         for number in range(4):
             part_id = identity.format(number) if identity else None
-            joiner.take("v1", seen(number + 1, part_id=part_id, at=float(number)), 10 * TIMEOUT)
-        assert (joiner.late, joiner.waiting) == (4, 0)
+            joiner.take("v1", seen(number + 1, part_id=part_id, at=float(number), boot_id="c"), 10 * TIMEOUT)
+        assert [(part.alone, part.uncertain, part.problem) for part, _ in joiner.release(10 * TIMEOUT)] == [
+            (True, "v1", "it comes so late that its part may be forgotten")
+        ] * 2
+        assert (joiner.late, joiner.waiting, joiner.state.out_of_step) == (4, 0, {})
+
+
+def test_parts_of_a_box_whose_clock_is_behind_are_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joiner_module, "MOST_REMEMBERED", 2)
+    joiner = make()
+    for number in range(4):
+        joiner.take("v0", seen(number + 1, part_id=f"P{number}", at=3600.0 + number), number)
+    joiner.release(10 * TIMEOUT)
+    joiner = make(state=JoinerState.model_validate_json(joiner.state.model_dump_json()))  # also after a restart
+    joiner.take("v0", seen(5, part_id="A", at=3700.0), 10 * TIMEOUT)
+    joiner.take("v1", seen(1, part_id="A", at=1.0), 10 * TIMEOUT)  # the part is known, so its clock does not matter
+    joiner.take("v1", seen(2, part_id="B", at=2.0), 10 * TIMEOUT)
+    found = joiner.release(10 * TIMEOUT)
+    assert [(sorted(part.seen), part.alone, part.problem is None) for part, _ in found] == [
+        (["v0", "v1"], False, True), (["v1"], True, False),
+    ]  # fmt: skip
 
 
 # By position: what shows that the times of triggers cannot be trusted.

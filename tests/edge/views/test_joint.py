@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bridge_parts import defect
+from bridge_parts import defect as a_defect
 from views_parts import seen
 
 from edge_inspect.edge.bridge.received_messages import ReceivedPart
@@ -16,10 +16,16 @@ RULE = Rule(("left", "right"), 1)
 
 
 def joint(verdicts: dict[str, Verdict], rule: Rule = RULE, **more: object) -> Verdict:
+    """The joint verdict; of a rejected part its defect, which says the same and more."""
     part = Part.model_validate(
         {"number": 1, "at": 0.0, "seen": {n: SeenView.of(v) for n, v in verdicts.items()}, **more}
     )
-    return join(part, NAMES, rule, sequence=7, boot_id="box", waited_s=0.25, timeout_s=2.0)
+    verdict, defect = join(part, NAMES, rule, sequence=7, boot_id="box", waited_s=0.25, timeout_s=2.0)
+    assert not isinstance(verdict, Defect) and (defect is None) == verdict.ok
+    if defect is None:
+        return verdict
+    assert verdict == Verdict(**{name: getattr(defect, name) for name in Verdict.model_fields})
+    return defect
 
 
 def test_a_good_part_has_one_verdict_with_both_views() -> None:
@@ -34,7 +40,7 @@ def test_a_good_part_has_one_verdict_with_both_views() -> None:
 
 
 def test_a_rejected_part_is_a_defect_with_the_regions_of_its_views() -> None:
-    left, right = defect(seen(1, ok=False), 100, 50), defect(seen(2, ok=False, threshold=0.25), 7)
+    left, right = a_defect(seen(1, ok=False), 100, 50), a_defect(seen(2, ok=False, threshold=0.25), 7)
     found = joint({"left": left, "right": right})
     assert isinstance(found, Defect) and found.reason == "defect" and found.region_count == 3
     # 0.8 ÷ 0.25 is more than 0.8 ÷ 0.5.
@@ -57,7 +63,7 @@ def test_a_view_that_does_not_decide_may_be_missing() -> None:
     found = joint({"left": seen(1)}, Rule(("left",), 1))
     assert found.ok and found.views is not None and found.views[1].ok is None
     # Its regions are added all the same, and its verdict does not count.
-    right = defect(seen(1, ok=False), 9)
+    right = a_defect(seen(1, ok=False), 9)
     assert joint({"left": seen(1), "right": right}, Rule(("left",), 1)).ok
     rejected = joint({"left": seen(1, ok=False), "right": right}, Rule(("left",), 1))
     assert isinstance(rejected, Defect) and [region.view for region in rejected.regions] == ["right"]

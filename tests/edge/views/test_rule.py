@@ -84,5 +84,5 @@ def test_votes_belong_to_votes() -> None:
     for fields in ({"votes": 2}, {"reject": "votes"}, {"reject": "any", "votes": 1}):
         with pytest.raises(ValidationError, match="belong together"):
             RuleSettings.model_validate(fields)
-    with pytest.raises(ValueError, match="0 votes"):
-        Rule(("a",), 0)
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        RuleSettings.model_validate({"reject": "votes", "votes": 0})

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mosquitto import Broker, wait_until
+from mosquitto import Broker, free_port, wait_until
 from service_process import Process
 from views_parts import ViewStation
 from webhook_server import WebhookServer
 
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.webhook.service import run
+from edge_inspect.edge.webhook.settings import WebhookSettings
 
 Start = Callable[..., Process]
 PATIENCE = 60.0
@@ -144,6 +146,32 @@ def test_a_refused_message_is_kept_and_told_and_does_not_block(
     assert "it answers 422" in letter["why"] and "because" in letter["why"] and "\x1b" not in letter["why"]
     assert troubles(health_port) == {"mes": f"1 message(s) refused, see {kept}"}
     assert "message 1 is given up: it answers 422" in process.said()
+
+
+def test_its_health_says_that_it_hears_nothing(
+    broker: Broker, station: ViewStation, server: WebhookServer, start: Start, health_port: int
+) -> None:
+    start(broker.port, at(server))
+    wait_until(lambda: troubles(health_port) == {"mes": None}, PATIENCE, "all is well")
+    broker.stop()
+    wait_until(lambda: troubles(health_port) == {"mes": "no connection to the broker"}, PATIENCE, "it says so")
+    broker.start()
+    wait_until(lambda: troubles(health_port) == {"mes": None}, PATIENCE, "all is well again")
+
+
+@pytest.mark.parametrize("ended", ["TargetSender", "WebhookSubscriber"])
+def test_a_thread_that_has_ended_ends_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ended: str
+) -> None:
+    monkeypatch.setattr(f"edge_inspect.edge.webhook.service.{ended}.alive", False)
+    fields = {
+        "stations": ["plant/line1/+"],
+        "targets": [{"name": "mes", "url": "http://127.0.0.1:1/"}],
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+        "outbox": {"path": str(tmp_path / "webhook.db")},
+    }
+    run(WebhookSettings.model_validate(fields))  # returns without a signal
+    assert "a thread has ended because of an error here" in caplog.text
 
 
 def test_kills_and_restarts_lose_nothing(
