@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from functools import partial
 
@@ -75,9 +76,18 @@ class Stations:
             await asyncio.sleep(0)
         await self.release()
 
-    async def release(self) -> None:
-        """Store and show the parts that need not wait any longer."""
-        now = time.monotonic()
+    async def finish(self, received: list[Received]) -> None:
+        """Take what has come, and let no part wait any longer: the broker does not send it again after a restart."""
+        await self.take(received)
+        await self.release(math.inf)
+
+    async def release(self, now: float | None = None) -> None:
+        """Store and show the parts that need not wait any longer.
+
+        Args:
+            now: Seconds of the monotonic clock; the present by default.
+        """
+        now = time.monotonic() if now is None else now
         for key, station in self._stations.items():
             if station is not None and (ready := station.queue.release(now)):
                 for part in await asyncio.to_thread(self._history.add, key, ready):
