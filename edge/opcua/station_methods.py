@@ -51,9 +51,8 @@ class StationModel(Protocol):
     def recipe_in_force(self) -> str | None:
         """Name of the recipe in force; `None` without one."""
 
-    @property
-    def bundle(self) -> tuple[str, str]:
-        """Name and digest of the bundle in force; empty texts if they are unknown."""
+    def bundle_of(self, recipe: str) -> tuple[str, str]:
+        """Return name and digest of a recipe's bundle; empty texts if they are unknown."""
 
     async def look_again(self) -> None:
         """Show the state anew after `halted` has changed."""
@@ -178,8 +177,7 @@ class StationMethods:
         return [complete, _unsigned(len(kept)), _unsigned(0), listed, _int(0)]
 
     def _internal(self, name: str) -> Any:
-        bundle, digest = self._station.bundle if name == self._station.recipe_in_force else ("", "")
-        return internal_recipe(name, bundle, digest)
+        return internal_recipe(name, *self._station.bundle_of(name))
 
     async def _result(self, who: Caller, given: list[Any]) -> Outputs:
         part = await self._find(given[0])
