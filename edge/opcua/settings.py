@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
 from edge_inspect.edge.configuration.section import Host, Level, Section
+from edge_inspect.edge.configuration.station_patterns import Pattern
 from edge_inspect.edge.page.roles import Role
-from edge_inspect.edge.page.settings import Pattern
 from edge_inspect.edge.page.users import check_name
 
 _ALL = ("0.0.0.0", "::")
