@@ -119,7 +119,7 @@ class Stations:
         events = StationEvents(self._event_types, nodes.station, key)
         station = VisionStation(self._server, self._vision, nodes, events, self._stale_after_s)
         commands = StationCommands(key, self._sender, self._audit)
-        StationMethods(key, station, commands, self._history).bind(self._server, nodes.methods)
+        await StationMethods(key, station, commands, self._history).bind(self._server, nodes.methods)
         await station.begin(await asyncio.to_thread(self._history.newest, key))
         await self._keep_history(key, nodes)
         log.info("%s is shown", clean(key))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
-from asyncua.ua.uaerrors import BadUserAccessDenied, UaStatusCodeError
+from asyncua.ua.uaerrors import BadInvalidArgument, BadUserAccessDenied, UaStatusCodeError
 from opcua_parts import KEY, PREFIX, Served, ask, connected, until
 from page_server import PASSWORDS, write_everybody
 from replier import Replier
@@ -138,6 +138,22 @@ def test_viewers_may_read_and_call_nothing(served: Served) -> None:
     with Replier(served.broker, served.station) as replier:
         ask(served.settings, served.keys, work, user="vera")
     assert replier.heard == []
+
+
+@pytest.mark.parametrize("most", [ua.Variant(-5, ua.VariantType.Int32), ua.Variant("all"), ua.Variant([1, 2])])
+def test_an_input_of_another_type_is_refused(served: Served, most: ua.Variant) -> None:
+    """Of the Int32 -5, the history would return all parts."""
+    nothing = ua.Variant(None, ua.VariantType.ExtensionObject)
+    zero = ua.Variant(0, ua.VariantType.Int32)
+    first = ua.Variant(0, ua.VariantType.UInt32)
+
+    async def work(client: Client) -> None:
+        with pytest.raises(BadInvalidArgument):
+            await call(
+                client, f"{PREFIX}.ResultManagement.GetResultListFiltered", zero, *[nothing] * 8, most, first, zero
+            )
+
+    ask(served.settings, served.keys, work)
 
 
 @pytest.mark.parametrize("user", ["otto", "emma"])
