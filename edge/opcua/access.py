@@ -24,7 +24,7 @@ from edge_inspect.edge.opcua.certificates import TrustFolder, user_certificate
 from edge_inspect.edge.opcua.settings import OpcuaSettings
 from edge_inspect.edge.opcua.settings_check import nobody
 from edge_inspect.edge.page.login_limits import LoginLimits, TooEarly
-from edge_inspect.edge.page.passwords import DECOY
+from edge_inspect.edge.page.passwords import DECOY, LONGEST
 from edge_inspect.edge.page.roles import ROLES, Role
 from edge_inspect.edge.page.users import Users
 from edge_inspect.edge.text import clean
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _WRITE = ua.ObjectIds.WriteRequest_Encoding_DefaultBinary
 ANONYMOUS = "anonymous"
+_LONGEST_NAME = 256
 
 
 @dataclass
@@ -139,12 +140,18 @@ class Access(UserManager):
         else:
             person = _person(ANONYMOUS, None) if self.anonymous_read else None
         if person is None:
-            log.warning("%s: a login as %s is refused", clean(attempt.address), clean(username or "nobody"))
+            # A name that is not a user's may be a password that was typed into the wrong field.
+            known = self._users.get(username or "")
+            name = known.name if known is not None else "an unknown user"
+            log.warning("%s: a login as %s is refused", clean(attempt.address), name)
         else:
             log.info("%s: %s is logged in", clean(attempt.address), person.name)
         return person
 
     def _with_password(self, name: str, password: str, address: str) -> Person | None:
+        if len(password) > LONGEST:
+            return None
+        name = name[:_LONGEST_NAME]
         user = self._users.get(name)
         digest = hmac.digest(self._secret, f"{name}\0{password}".encode(errors="surrogatepass"), hashlib.sha256)
         if user is not None:

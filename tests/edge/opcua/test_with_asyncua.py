@@ -167,7 +167,9 @@ def test_nobody_may_write(served: Served, user: str) -> None:
     ask(served.settings, served.keys, work, user=user)
 
 
-@pytest.mark.parametrize("login", [{"password": "wrong"}, {"user": "nobody", "password": "x"}, {"user": None}])
+@pytest.mark.parametrize(
+    "login", [{"password": "wrong"}, {"user": "a password in the wrong field", "password": "x"}, {"user": None}]
+)
 def test_a_wrong_user_is_refused(served: Served, login: dict[str, Any]) -> None:
     async def work(client: Client) -> None:
         raise AssertionError("is logged in")
@@ -263,5 +265,6 @@ def test_a_user_who_is_removed_can_call_nothing_more(served: Served) -> None:
 
 def test_the_log_says_who_has_logged_in(served: Served) -> None:
     said = served.process.said()
-    assert "127.0.0.1: otto is logged in" in said and "a login as nobody is refused" in said
+    assert "127.0.0.1: otto is logged in" in said and "a login as otto is refused" in said
+    assert "a login as an unknown user is refused" in said and "a password in the wrong field" not in said
     assert f"{KEY} is shown" in said and "operator's password" not in said

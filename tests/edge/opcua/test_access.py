@@ -1,0 +1,44 @@
+"""Who may log in: what is examined of a name and a password, and what is logged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asyncua import ua
+from opcua_parts import write_opcua
+from page_server import PASSWORDS
+
+from edge_inspect.edge.opcua.access import Access, Login, Person, login
+from edge_inspect.edge.page.passwords import LONGEST, PasswordHash
+
+
+def attempt(access: Access, token: type = ua.UserNameIdentityToken, **shown: Any) -> Person | None:
+    """Logs in from an address of the plant."""
+    before = login.set(Login(token, "192.0.2.7"))
+    try:
+        return access.get_user(None, **shown)
+    finally:
+        login.reset(before)
+
+
+def test_a_name_that_is_no_users_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    access = Access(write_opcua(tmp_path, 1)[1])
+    assert attempt(access, username="my secret password", password="x") is None
+    assert attempt(access, username="otto", password="x") is None
+    assert "192.0.2.7: a login as an unknown user is refused" in caplog.text
+    assert "192.0.2.7: a login as otto is refused" in caplog.text and "secret" not in caplog.text
+
+
+def test_a_password_that_is_too_long_is_not_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fits(examined: PasswordHash, password: str) -> bool:
+        raise AssertionError("it is examined")
+
+    access = Access(write_opcua(tmp_path, 1)[1])
+    monkeypatch.setattr(PasswordHash, "fits", fits)
+    for _ in range(10):
+        assert attempt(access, username="otto", password="x" * (LONGEST + 1)) is None
+    monkeypatch.undo()
+    found = attempt(access, username="otto", password=PASSWORDS["otto"])
+    assert found is not None and found.name == "otto"
