@@ -68,7 +68,7 @@ class Feed:
         self._settings, self._loop = settings, asyncio.get_running_loop()
         self._come = asyncio.Event()
         self.connected = False
-        self._client_id = settings.mqtt.client_id or f"edge-inspect-{settings.name}-{box_id()}"
+        self._client_id = settings.mqtt.client_id or f"edge-inspect-opcua-{settings.name}-{box_id()}"
         self._reconnection = Reconnection(settings.mqtt, log, "All values are marked as uncertain")
         self._filter = StationFilter(settings.stations, "shown")
         self._waiting: list[Received] = []
