@@ -20,9 +20,9 @@ from asyncua.server.user_managers import UserManager
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from edge_inspect.edge.mqtt.validity import date_problem
 from edge_inspect.edge.opcua.certificates import TrustFolder, user_certificate
-from edge_inspect.edge.opcua.settings import OpcuaSettings
-from edge_inspect.edge.opcua.settings_check import nobody
+from edge_inspect.edge.opcua.settings import OpcuaSettings, nobody
 from edge_inspect.edge.page.login_limits import LoginLimits, TooEarly
 from edge_inspect.edge.page.passwords import DECOY, LONGEST
 from edge_inspect.edge.page.roles import ROLES, Role
@@ -136,7 +136,7 @@ class Access(UserManager):
         if attempt.token is ua.UserNameIdentityToken:
             person = self._with_password(username or "", password or "", attempt.address)
         elif attempt.token is ua.X509IdentityToken:
-            person = self._by_certificate.get(bytes(certificate))
+            person = self._with_certificate(bytes(certificate), attempt.address)
         else:
             person = _person(ANONYMOUS, None) if self.anonymous_read else None
         if person is None:
@@ -146,6 +146,13 @@ class Access(UserManager):
             log.warning("%s: a login as %s is refused", clean(attempt.address), name)
         else:
             log.info("%s: %s is logged in", clean(attempt.address), person.name)
+        return person
+
+    def _with_certificate(self, certificate: bytes, address: str) -> Person | None:
+        person = self._by_certificate.get(certificate)
+        if person is not None and (problem := date_problem(x509.load_der_x509_certificate(certificate))):
+            log.warning("%s: the certificate of the user %s %s", clean(address), person.name, problem)
+            return None
         return person
 
     def _with_password(self, name: str, password: str, address: str) -> Person | None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from certificates import Authority
+from cryptography.hazmat.primitives.serialization import Encoding
 from opcua_parts import write_opcua
 from page_server import PASSWORDS
 
 from edge_inspect.edge.opcua.access import Access, Login, Person, login
+from edge_inspect.edge.opcua.certificates import load_certificate
 from edge_inspect.edge.page.passwords import LONGEST, PasswordHash
 
 
@@ -42,3 +45,15 @@ def test_a_password_that_is_too_long_is_not_examined(tmp_path: Path, monkeypatch
     monkeypatch.undo()
     found = attempt(access, username="otto", password=PASSWORDS["otto"])
     assert found is not None and found.name == "otto"
+
+
+def test_the_certificate_of_a_user_expires(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    authority = Authority(tmp_path)
+    files = {"mes": authority.make("mes", "localhost"), "old": authority.make("old", "localhost", first=-3, last=-1)}
+    users = [{"name": name, "role": "viewer", "certificate": str(file)} for name, file in files.items()]
+    access = Access(write_opcua(tmp_path, 1, certificate_users=users)[1])
+    shown = {name: load_certificate(file.read_bytes()).public_bytes(Encoding.DER) for name, file in files.items()}
+    mes = attempt(access, ua.X509IdentityToken, certificate=shown["mes"])
+    assert mes is not None and mes.name == "mes"
+    assert attempt(access, ua.X509IdentityToken, certificate=shown["old"]) is None
+    assert "192.0.2.7: the certificate of the user old expired on " in caplog.text
