@@ -71,7 +71,7 @@ PART_VALUES = (
     Value("RejectReason", _Kind.String, "defect or not_found, if the newest part is rejected", _of_part("reason")),
     Value("NotFound", _Kind.String, "how the newest part was not found in its frame", _of_part("not_found")),
     Value("AreaName", _Kind.String, "area in which the newest part is most unusual", _of_part("area_name")),
-    Value("Regions", _Kind.Int32, "number of defective regions of the newest part", lambda part: regions(part)),
+    Value("Regions", _Kind.Int32, "number of defective regions of the newest part", _of_part("all_regions")),
     Value("LatencyMs", _Kind.Double, "time from the frame to the verdict, in ms", _of_part("latency_ms")),
     Value("PartRecipe", _Kind.String, "recipe by which the newest part was judged", _of_part("recipe")),
     Value("PartBundle", _Kind.String, "bundle by which the newest part was judged", lambda part: part.bundle.name),
@@ -124,11 +124,6 @@ METHODS = (
     ),
     Method("SelectRecipe", "Use another recipe; needs the role operator.", (("Name", "name of the recipe"),)),
 )
-
-
-def regions(part: ReceivedPart) -> int:
-    """Return the number of defective regions of a part. If there are very many, the message contains only some."""
-    return len(part.regions or ()) if part.region_count is None else part.region_count
 
 
 def recipe_names(health: ReceivedHealth | None) -> list[str]:
