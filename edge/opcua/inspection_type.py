@@ -82,7 +82,7 @@ STATUS_VALUES = (
     Value("State", _Kind.String, "state of the station, as its status has it", lambda status: status.state),
     Value("StateReason", _Kind.String, "why the station is in this state", lambda status: status.reason),
     Value("Version", _Kind.String, "version of edge-inspect on the box", lambda status: status.version),
-    Value("Recipe", _Kind.String, "recipe in force; empty if the station has none", lambda status: status.recipe),
+    Value("Recipe", _Kind.String, "recipe in force; BadNoData if there is none", lambda status: status.recipe),
 )
 """The values that come from the station's status."""
 
@@ -101,7 +101,12 @@ HEALTH_VALUES = (
     Value("ThresholdInForce", _Kind.Double, "threshold in force", _of_health("threshold")),
     Value("Recipes", _Kind.String, "names of all recipes of the station", lambda health: recipe_names(health), 1),
     Value("RecipeRequested", _Kind.String, "recipe that was asked for last", _inside("recipe", "requested")),
-    Value("RecipeState", _Kind.String, "active, changing or failed; empty without recipes", _inside("recipe", "state")),
+    Value(
+        "RecipeState",
+        _Kind.String,
+        "active, changing or failed; BadNoData if there are no recipes",
+        _inside("recipe", "state"),
+    ),
     Value("RecipeError", _Kind.String, "why the change of recipe failed", _inside("recipe", "error")),
     Value("Warnings", _Kind.String, "warnings of the station's health", lambda health: list(health.warnings), 1),
     Value("Cause", _Kind.String, "likely cause of the warnings", _of_health("cause")),
