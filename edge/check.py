@@ -19,6 +19,7 @@ from edge_inspect.edge.configuration.file import (
 )
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.pull_settings import PullSettings
+from edge_inspect.edge.configuration.station_patterns import named_stations
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
 
@@ -120,14 +121,13 @@ def _check_opcua(path: Path, connect: bool) -> Iterator[str]:
     from edge_inspect.edge.opcua.feed import topics
     from edge_inspect.edge.opcua.settings import OpcuaSettings
     from edge_inspect.edge.opcua.settings_check import check_opcua_settings
-    from edge_inspect.edge.page.settings import ANY
 
     settings = read_settings(path, OpcuaSettings)
     unseen = check_opcua_settings(path, settings)
     yield f"{path}: good; {settings.listen.url}, broker {_place(settings.mqtt)}"
     yield from unseen
     if connect:
-        named = [Topics(*pattern.split("/")) for pattern in settings.stations if ANY not in pattern.split("/")]
+        named = _named(settings.stations)
         yield from _try(path, settings.mqtt, [each.command for each in named], topics(settings), _COMMAND_BYTES)
 
 
@@ -168,15 +168,14 @@ def _check_webhook(path: Path, connect: bool) -> Iterator[str]:
 
 def _check_page(path: Path, connect: bool) -> Iterator[str]:
     from edge_inspect.edge.page.feed import topics
-    from edge_inspect.edge.page.settings import ANY, PageSettings
+    from edge_inspect.edge.page.settings import PageSettings
 
     settings = read_settings(path, PageSettings)
     unseen = check_page_settings(path, settings)
     yield f"{path}: good; {settings.listen.address}, broker {_place(settings.mqtt)}"
     yield from unseen
     if connect:
-        # A pattern is no topic that can be written; only for stations with names can it be tried.
-        named = [Topics(*pattern.split("/")) for pattern in settings.stations if ANY not in pattern.split("/")]
+        named = _named(settings.stations)
         publish = [topic for each in named for topic in (each.command, each.label)]
         yield from _try(path, settings.mqtt, publish, topics(settings), _COMMAND_BYTES)
 
@@ -194,7 +193,7 @@ def _check_archive(path: Path, connect: bool) -> Iterator[str]:
         from edge_inspect.edge.archive.migrations import current_revision
         from edge_inspect.edge.archive.subscriber import topics
 
-        named = [Topics(*pattern.split("/")) for pattern in settings.stations if "+" not in pattern.split("/")]
+        named = _named(settings.stations)
         yield from _try(path, settings.mqtt, [each.command for each in named], topics(settings), _COMMAND_BYTES)
         engine, place = open_database(settings), place_of(settings)
         with reading(engine, place) as connection:
@@ -216,6 +215,11 @@ def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str
     yield from (f"{broker}: {line}" for line in trial.said)
     if trial.mistakes:
         raise CheckFailed("\n".join([f"{path}: {broker}:", *(f"  {mistake}" for mistake in trial.mistakes)]))
+
+
+def _named(patterns: list[str]) -> list[Topics]:
+    """Return the topics of the stations with names: a pattern is no topic to which anything can be published."""
+    return [Topics(*key.split("/")) for key in named_stations(patterns)]
 
 
 def _is_user(name: str) -> bool:

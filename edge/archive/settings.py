@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from edge_inspect.edge.archive.database_url import check_url
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
 from edge_inspect.edge.configuration.section import Level, Section
-from edge_inspect.edge.page.settings import ClockTime, Pattern
+from edge_inspect.edge.configuration.station_patterns import Pattern
+from edge_inspect.edge.page.settings import ClockTime
 
 DatabaseUrl = Annotated[str, AfterValidator(check_url)]
 
@@ -89,11 +90,3 @@ class ArchiveSettings(Section):
     def shift_times(self) -> list[time]:
         """The times of day at which shifts begin, in rising order."""
         return sorted(map(time.fromisoformat, self.shifts))
-
-    def follows(self, key: str) -> bool:
-        """Return whether a station is followed, by its key `site/line/station`."""
-        levels = key.split("/")
-        return any(
-            all(wanted in ("+", level) for wanted, level in zip(pattern.split("/"), levels, strict=True))
-            for pattern in self.stations
-        )

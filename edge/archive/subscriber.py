@@ -9,14 +9,12 @@ import socket
 import threading
 import time
 
-from pydantic import TypeAdapter, ValidationError
-
 from edge_inspect.edge.archive.inbox import Inbox, Received
 from edge_inspect.edge.archive.pictures import Picture, PictureStore
 from edge_inspect.edge.archive.received_messages import MODELS
 from edge_inspect.edge.archive.recorder import MOST_AT_ONCE, Recorder
 from edge_inspect.edge.archive.settings import ArchiveSettings
-from edge_inspect.edge.configuration.section import Level
+from edge_inspect.edge.configuration.station_patterns import StationFilter
 from edge_inspect.edge.contract.ids import UUID7_PATTERN
 from edge_inspect.edge.contract.topics import TOPIC_ROOT
 from edge_inspect.edge.identity import box_id
@@ -26,7 +24,6 @@ from edge_inspect.edge.mqtt.held_session import HeldSession
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
 from edge_inspect.edge.page.pictures import LARGEST_BYTES, PictureKind, is_picture
-from edge_inspect.edge.text import clean
 from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
@@ -35,9 +32,7 @@ KEPT_S = 7 * 86_400
 """Seconds for which the broker keeps messages for the archive while it is not connected. Its queue may end earlier;
 then the stations send again what is missing, as far as their history reaches."""
 _TURN_S = 0.05
-_MOST_NAMES = 2000
 _PICTURES: dict[str, PictureKind] = {"image": "picture", "map": "map"}
-_LEVEL: TypeAdapter[str] = TypeAdapter(Level)
 
 
 def topics(settings: ArchiveSettings) -> list[str]:
@@ -68,7 +63,7 @@ class ArchiveSubscriber:
         self._settings, self._inbox, self._recorder, self._pictures = settings, inbox, recorder, pictures
         self._client_id = settings.mqtt.client_id or f"edge-inspect-archive-{settings.name}-{box_id()}"
         self._reconnection = Reconnection(settings.mqtt, log, "The broker and the stations keep what comes")
-        self._keys: dict[str, bool] = {}
+        self._filter = StationFilter(settings.stations, "followed")
         self.connected, self.connections = False, 0
         self._closing = threading.Event()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -150,7 +145,7 @@ class ArchiveSubscriber:
     def _receive(self, topic: str, payload: bytes, retained: bool, packet_id: int | None) -> None:
         levels = topic.removeprefix(f"{TOPIC_ROOT}/").split("/")
         station = "/".join(levels[:3])
-        if self._is_followed(station) and payload:
+        if self._filter.follows(station) and payload:
             if len(levels) == 4 and levels[3] in MODELS:
                 self._inbox.put(Received(self.connections, packet_id, station, levels[3], payload, retained))
                 return
@@ -163,20 +158,6 @@ class ArchiveSubscriber:
     def _offer(self, station: str, kind: PictureKind, identity: str, data: bytes) -> None:
         if self._pictures is not None and re.fullmatch(UUID7_PATTERN, identity) and is_picture(kind, data):
             self._pictures.offer(Picture(station, identity, kind, data))
-
-    def _is_followed(self, key: str) -> bool:
-        """Return whether a station is followed; one with an impossible name is not."""
-        if key not in self._keys:
-            if len(self._keys) >= _MOST_NAMES:  # names that somebody makes up
-                self._keys.clear()
-            try:
-                levels = [_LEVEL.validate_python(level) for level in key.split("/")]
-                self._keys[key] = len(levels) == 3 and self._settings.follows(key)
-            except ValidationError as error:
-                why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-                log.warning("a station with an impossible name is not followed: %s", clean(why))
-                self._keys[key] = False
-        return self._keys[key]
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError, OSError):

@@ -9,6 +9,7 @@ picture_settings.py  the setting pictures of a station
 pull_settings.py     the setting bundles.pull: web servers from which bundles are fetched
 recipe_settings.py   the setting recipes of a station: products and their bundles
 station_settings.py  a station: its camera, bundle and trigger
+station_patterns.py  the setting stations of programs that follow many stations
 settings.py          all other sections, and the whole configuration
 file.py              reads a file into settings, and lists all of its mistakes in one message
 """

@@ -20,11 +20,11 @@ from asyncua.server.user_managers import UserManager
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from edge_inspect.edge.mqtt.validity import date_problem
 from edge_inspect.edge.opcua.certificates import TrustFolder, user_certificate
-from edge_inspect.edge.opcua.settings import OpcuaSettings
-from edge_inspect.edge.opcua.settings_check import nobody
+from edge_inspect.edge.opcua.settings import OpcuaSettings, nobody
 from edge_inspect.edge.page.login_limits import LoginLimits, TooEarly
-from edge_inspect.edge.page.passwords import DECOY
+from edge_inspect.edge.page.passwords import DECOY, LONGEST
 from edge_inspect.edge.page.roles import ROLES, Role
 from edge_inspect.edge.page.users import Users
 from edge_inspect.edge.text import clean
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _WRITE = ua.ObjectIds.WriteRequest_Encoding_DefaultBinary
 ANONYMOUS = "anonymous"
+_LONGEST_NAME = 256
 
 
 @dataclass
@@ -135,16 +136,29 @@ class Access(UserManager):
         if attempt.token is ua.UserNameIdentityToken:
             person = self._with_password(username or "", password or "", attempt.address)
         elif attempt.token is ua.X509IdentityToken:
-            person = self._by_certificate.get(bytes(certificate))
+            person = self._with_certificate(bytes(certificate), attempt.address)
         else:
             person = _person(ANONYMOUS, None) if self.anonymous_read else None
         if person is None:
-            log.warning("%s: a login as %s is refused", clean(attempt.address), clean(username or "nobody"))
+            # A name that is not a user's may be a password that was typed into the wrong field.
+            known = self._users.get(username or "")
+            name = known.name if known is not None else "an unknown user"
+            log.warning("%s: a login as %s is refused", clean(attempt.address), name)
         else:
             log.info("%s: %s is logged in", clean(attempt.address), person.name)
         return person
 
+    def _with_certificate(self, certificate: bytes, address: str) -> Person | None:
+        person = self._by_certificate.get(certificate)
+        if person is not None and (problem := date_problem(x509.load_der_x509_certificate(certificate))):
+            log.warning("%s: the certificate of the user %s %s", clean(address), person.name, problem)
+            return None
+        return person
+
     def _with_password(self, name: str, password: str, address: str) -> Person | None:
+        if len(password) > LONGEST:
+            return None
+        name = name[:_LONGEST_NAME]
         user = self._users.get(name)
         digest = hmac.digest(self._secret, f"{name}\0{password}".encode(errors="surrogatepass"), hashlib.sha256)
         if user is not None:

@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.files import read_file, write_atomically, write_new
 from edge_inspect.edge.mqtt.credentials import credential_path, credential_remedy
+from edge_inspect.edge.mqtt.validity import date_problem
 from edge_inspect.edge.opcua.settings import OpcuaSettings
 from edge_inspect.edge.text import clean
 
@@ -213,20 +214,25 @@ class TrustFolder:
         try:
             os.listdir(folder)
         except OSError as error:
-            raise ConfigurationError(
-                f"trusted: {clean(folder)} cannot be read: {error.strerror}; create the folder and put the clients' "
-                "certificates into it, or leave trusted out"
-            ) from error
+            raise ConfigurationError(f"trusted: {self._unreadable(error)}") from error
 
     def problem(self, certificate: x509.Certificate) -> str | None:
         """Return why a certificate is not trusted; `None` if it is, or a CA in the folder has signed it."""
-        now = datetime.now(timezone.utc)
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-            return "it has expired, or is not valid yet"
-        for trusted in self._certificates():
-            if trusted == certificate or (trusted.not_valid_after_utc >= now and _has_signed(trusted, certificate)):
-                return None
+        if problem := date_problem(certificate):
+            return f"it {problem}"
+        try:
+            for trusted in self._certificates():
+                if trusted == certificate or (not date_problem(trusted) and _has_signed(trusted, certificate)):
+                    return None
+        except OSError as error:
+            return self._unreadable(error)
         return f"it is not in {clean(self._folder)}"
+
+    def _unreadable(self, error: OSError) -> str:
+        return (
+            f"{clean(self._folder)} cannot be read: {error.strerror}; create the folder and put the clients' "
+            "certificates into it, or leave trusted out"
+        )
 
     def _certificates(self) -> Iterator[x509.Certificate]:
         for path in sorted(self._folder.iterdir()):

@@ -9,9 +9,7 @@ import socket
 import threading
 from typing import NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
-
-from edge_inspect.edge.configuration.section import Level
+from edge_inspect.edge.configuration.station_patterns import StationFilter
 from edge_inspect.edge.contract.received_messages import UnreadableMessage
 from edge_inspect.edge.contract.topics import TOPIC_ROOT
 from edge_inspect.edge.identity import box_id
@@ -33,7 +31,6 @@ MOST_WAITING = 2000
 """Largest number of messages that wait for the event loop. If it is further behind, the broker has to wait."""
 _TURN_S = 0.2
 _PAUSE_S = 0.01
-_LEVEL: TypeAdapter[str] = TypeAdapter(Level)
 
 
 class Received(NamedTuple):
@@ -71,8 +68,9 @@ class Feed:
         self._settings, self._loop = settings, asyncio.get_running_loop()
         self._come = asyncio.Event()
         self.connected = False
-        self._client_id = settings.mqtt.client_id or f"edge-inspect-{settings.name}-{box_id()}"
+        self._client_id = settings.mqtt.client_id or f"edge-inspect-opcua-{settings.name}-{box_id()}"
         self._reconnection = Reconnection(settings.mqtt, log, "All values are marked as uncertain")
+        self._filter = StationFilter(settings.stations, "shown")
         self._waiting: list[Received] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -137,12 +135,13 @@ class Feed:
         # An empty retained message deletes the one that the broker has.
         if len(levels) != 4 or levels[3] not in MODELS or not payload:
             return
+        station = "/".join(levels[:3])
+        if not self._filter.follows(station):
+            return
         try:
-            for level in levels[:3]:
-                _LEVEL.validate_python(level)
-            received = Received("/".join(levels[:3]), read_message(levels[3], payload), retained)
-        except (UnreadableMessage, ValidationError) as error:
-            log.warning("%s: a message cannot be read and is skipped: %s", clean(topic), clean(str(error)))
+            received = Received(station, read_message(levels[3], payload), retained)
+        except UnreadableMessage as error:
+            log.warning("%s: a message cannot be read and is skipped: %s", clean(topic), error)
             return
         except Exception:
             # The broker would send the message again with every new connection, so a bug must not end this one.

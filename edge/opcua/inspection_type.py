@@ -71,7 +71,7 @@ PART_VALUES = (
     Value("RejectReason", _Kind.String, "defect or not_found, if the newest part is rejected", _of_part("reason")),
     Value("NotFound", _Kind.String, "how the newest part was not found in its frame", _of_part("not_found")),
     Value("AreaName", _Kind.String, "area in which the newest part is most unusual", _of_part("area_name")),
-    Value("Regions", _Kind.Int32, "number of defective regions of the newest part", lambda part: regions(part)),
+    Value("Regions", _Kind.Int32, "number of defective regions of the newest part", _of_part("all_regions")),
     Value("LatencyMs", _Kind.Double, "time from the frame to the verdict, in ms", _of_part("latency_ms")),
     Value("PartRecipe", _Kind.String, "recipe by which the newest part was judged", _of_part("recipe")),
     Value("PartBundle", _Kind.String, "bundle by which the newest part was judged", lambda part: part.bundle.name),
@@ -82,7 +82,7 @@ STATUS_VALUES = (
     Value("State", _Kind.String, "state of the station, as its status has it", lambda status: status.state),
     Value("StateReason", _Kind.String, "why the station is in this state", lambda status: status.reason),
     Value("Version", _Kind.String, "version of edge-inspect on the box", lambda status: status.version),
-    Value("Recipe", _Kind.String, "recipe in force; empty if the station has none", lambda status: status.recipe),
+    Value("Recipe", _Kind.String, "recipe in force; BadNoData if there is none", lambda status: status.recipe),
 )
 """The values that come from the station's status."""
 
@@ -101,7 +101,12 @@ HEALTH_VALUES = (
     Value("ThresholdInForce", _Kind.Double, "threshold in force", _of_health("threshold")),
     Value("Recipes", _Kind.String, "names of all recipes of the station", lambda health: recipe_names(health), 1),
     Value("RecipeRequested", _Kind.String, "recipe that was asked for last", _inside("recipe", "requested")),
-    Value("RecipeState", _Kind.String, "active, changing or failed; empty without recipes", _inside("recipe", "state")),
+    Value(
+        "RecipeState",
+        _Kind.String,
+        "active, changing or failed; BadNoData if there are no recipes",
+        _inside("recipe", "state"),
+    ),
     Value("RecipeError", _Kind.String, "why the change of recipe failed", _inside("recipe", "error")),
     Value("Warnings", _Kind.String, "warnings of the station's health", lambda health: list(health.warnings), 1),
     Value("Cause", _Kind.String, "likely cause of the warnings", _of_health("cause")),
@@ -124,11 +129,6 @@ METHODS = (
     ),
     Method("SelectRecipe", "Use another recipe; needs the role operator.", (("Name", "name of the recipe"),)),
 )
-
-
-def regions(part: ReceivedPart) -> int:
-    """Return the number of defective regions of a part. If there are very many, the message contains only some."""
-    return len(part.regions or ()) if part.region_count is None else part.region_count
 
 
 def recipe_names(health: ReceivedHealth | None) -> list[str]:

@@ -65,7 +65,7 @@ class PartHistory:
     def add(self, station: str, parts: Iterable[ReceivedPart]) -> list[ReceivedPart]:
         """Add parts, delete those beyond the bounds, and return the parts that were not there yet.
 
-        A part that is older than the bound of days is none of these.
+        A part that is older than the bound of days is none of these. One that is there without its regions gets them.
 
         Args:
             station: Key of the station.
@@ -87,8 +87,15 @@ class PartHistory:
         return new
 
     def _insert(self, station: str, part: ReceivedPart) -> bool:
-        row = (station, part.id, _microseconds(part.decided_at), part.model_dump_json())
-        return self._connection.execute("INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?)", row).rowcount > 0
+        text = part.model_dump_json()
+        row = (station, part.id, _microseconds(part.decided_at), text)
+        is_new = self._connection.execute("INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?)", row).rowcount > 0
+        if not is_new and part.regions is not None:
+            self._connection.execute(
+                "UPDATE parts SET part = ? WHERE station = ? AND id = ? AND json_extract(part, '$.regions') IS NULL",
+                (text, station, part.id),
+            )
+        return is_new
 
     def read(
         self, station: str, first: datetime | None, last: datetime | None, most: int, *, backwards: bool = False

@@ -26,14 +26,14 @@ class PartQueue:
             now: Seconds of the monotonic clock.
         """
         known = self._waiting.get(part.id)
-        if known is None or part.is_complete:
+        if known is None or part.complete:
             self._waiting[part.id] = (part, now if known is None else known[1])
 
     def release(self, now: float) -> list[ReceivedPart]:
         """Return the parts that need not wait any longer, in order."""
         ready: list[ReceivedPart] = []
         for part, since in self._waiting.values():
-            if not part.is_complete and now - since < HOLD_S and len(self._waiting) - len(ready) <= _MOST:
+            if not part.complete and now - since < HOLD_S and len(self._waiting) - len(ready) <= _MOST:
                 break
             ready.append(part)
         for part in ready:

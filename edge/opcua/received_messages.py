@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from edge_inspect.edge.contract.commands import PartSequence
-from edge_inspect.edge.contract.fields import Time, Uuid7
+from edge_inspect.edge.bridge import received_messages as bridge
+from edge_inspect.edge.bridge.received_messages import ReceivedFields
+from edge_inspect.edge.contract.fields import Time
 from edge_inspect.edge.contract.received_messages import LARGEST_BYTES, UnreadableMessage
 from edge_inspect.edge.text import clean
-
-
-class ReceivedFields(BaseModel):
-    """Base of the models in this file: unknown fields are ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class ReceivedBundle(ReceivedFields):
@@ -29,38 +24,19 @@ class ReceivedRegion(ReceivedFields):
     bbox: tuple[int, int, int, int]
     area_px: int
     peak: float
-    area_mm2: float | None = None
-    area_name: str | None = None
 
 
-class ReceivedPart(ReceivedFields):
+class ReceivedPart(bridge.ReceivedPart):
     """One part, read from its verdict, or from its defect, which contains the verdict."""
 
-    id: Uuid7
-    sequence: PartSequence
-    part_id: str | None = None
     captured_at: Time
-    decided_at: Time
-    ok: bool
-    shadow: bool = False
-    score: float
-    threshold: float
     bundle: ReceivedBundle
-    recipe: str | None = None
     precision: str
     latency_ms: float
     area_name: str | None = None
-    reason: str | None = None
     not_found: str | None = None
-    regions: tuple[ReceivedRegion, ...] | None = Field(
-        default=None, description="null: the message is a verdict, not a defect"
-    )
+    regions: tuple[ReceivedRegion, ...] | None = None  # type: ignore[assignment]
     region_count: int | None = Field(default=None, ge=0, le=2**31 - 1)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether no further message about the part is expected. The defect of a rejected part follows its verdict."""
-        return self.ok or self.regions is not None
 
 
 class ReceivedStatus(ReceivedFields):
@@ -93,7 +69,6 @@ class ReceivedLatency(ReceivedFields):
     """Latency from the frame to the verdict, in milliseconds."""
 
     p50: float
-    p95: float
     p99: float
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from asyncua import ua
 
-from edge_inspect.edge.opcua.inspection_type import regions
 from edge_inspect.edge.opcua.received_messages import ReceivedPart
 
 COMPLETED = 1
@@ -93,7 +92,7 @@ def _facts(part: ReceivedPart) -> Iterator[tuple[str, ua.Variant]]:
     yield "sequence", ua.Variant(part.sequence, _Kind.UInt64)
     yield "score", ua.Variant(part.score, _Kind.Double)
     yield "threshold", ua.Variant(part.threshold, _Kind.Double)
-    yield "regions", ua.Variant(regions(part), _Kind.Int32)
+    yield "regions", ua.Variant(part.all_regions, _Kind.Int32)
     for key, text in (("reason", part.reason), ("not_found", part.not_found), ("area_name", part.area_name)):
         if text is not None:
             yield key, ua.Variant(text, _Kind.String)

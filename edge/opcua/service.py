@@ -64,7 +64,10 @@ async def _serve(settings: OpcuaSettings, signals: Signals) -> None:
             notify(STOPPING=1)
         finally:
             await asyncio.to_thread(feed.close)
-            await server.stop()
+            try:
+                await stations.finish(feed.take())
+            finally:
+                await server.stop()
 
 
 async def _listen(server: Server, settings: OpcuaSettings) -> None:

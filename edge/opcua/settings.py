@@ -10,8 +10,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
 from edge_inspect.edge.configuration.section import Host, Level, Section
+from edge_inspect.edge.configuration.station_patterns import Pattern
+from edge_inspect.edge.mqtt.credentials import credential_path
 from edge_inspect.edge.page.roles import Role
-from edge_inspect.edge.page.settings import Pattern
 from edge_inspect.edge.page.users import check_name
 
 _ALL = ("0.0.0.0", "::")
@@ -134,3 +135,12 @@ class OpcuaSettings(Section):
         if len(set(names)) < len(names):
             raise ValueError("a name is given twice; give every certificate a user of its own")
         return users
+
+
+def nobody(settings: OpcuaSettings) -> str:
+    """Return what to do where nobody can log in."""
+    users = credential_path(settings.users)
+    return (
+        f"nobody can connect, because {users} has no users; add the first one: edge-inspect page-user add NAME "
+        f"--role operator --users {users}; or set anonymous_read: true, or name certificate_users"
+    )

@@ -7,8 +7,9 @@ from pathlib import Path
 from edge_inspect.edge.configuration.file import list_mistakes, look_at_host, look_at_new_folder
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.mqtt.credentials import check_credential, check_credentials, check_server_credentials
+from edge_inspect.edge.mqtt.validity import date_problem
 from edge_inspect.edge.opcua.certificates import TrustFolder, user_certificate
-from edge_inspect.edge.opcua.settings import OpcuaSettings
+from edge_inspect.edge.opcua.settings import OpcuaSettings, nobody
 from edge_inspect.edge.page.users import read_users
 
 
@@ -38,7 +39,8 @@ def check_opcua_settings(path: Path, settings: OpcuaSettings) -> list[str]:
         mistakes, unseen = mistakes + found, unseen + more
         if not found and not more:
             try:
-                user_certificate(key, user.certificate)
+                problem = date_problem(user_certificate(key, user.certificate))
+                mistakes += [f"{key}: {user.certificate} {problem}"] if problem else []
             except ConfigurationError as error:
                 mistakes.append(str(error))
     try:
@@ -54,11 +56,3 @@ def check_opcua_settings(path: Path, settings: OpcuaSettings) -> list[str]:
     if mistakes:
         raise ConfigurationError(list_mistakes(path, mistakes))
     return unseen
-
-
-def nobody(settings: OpcuaSettings) -> str:
-    """Return what to do where nobody can log in."""
-    return (
-        f"nobody can connect, because {settings.users} has no users; add the first one: edge-inspect page-user add "
-        f"NAME --role operator --users {settings.users}; or set anonymous_read: true, or name certificate_users"
-    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from asyncua import Server, ua
+from asyncua import Node, Server, ua
+from asyncua.common.ua_utils import data_type_to_variant_type
+from asyncua.ua.uaerrors import BadNoMatch
 
 from edge_inspect.edge.opcua.access import Caller, caller
 from edge_inspect.edge.opcua.part_history import PartHistory
@@ -30,6 +32,7 @@ _ua: Any = ua
 MOST_RESULTS = 1000
 """Largest number of results that GetResultListFiltered returns."""
 MOST_RECIPES = 1000
+_GOOD, _MISMATCH = ua.StatusCode(), ua.StatusCode(ua.StatusCodes.BadTypeMismatch)
 Outputs = list[ua.Variant]
 Do = Callable[[Caller, list[Any]], Awaitable[Outputs]]
 
@@ -51,9 +54,8 @@ class StationModel(Protocol):
     def recipe_in_force(self) -> str | None:
         """Name of the recipe in force; `None` without one."""
 
-    @property
-    def bundle(self) -> tuple[str, str]:
-        """Name and digest of the bundle in force; empty texts if they are unknown."""
+    def bundle_of(self, recipe: str) -> tuple[str, str]:
+        """Return name and digest of a recipe's bundle; empty texts if they are unknown."""
 
     async def look_again(self) -> None:
         """Show the state anew after `halted` has changed."""
@@ -67,13 +69,31 @@ class _Bound(NamedTuple):
 
     Attributes:
         role: The least role that may call it; `None`: whoever may read.
-        inputs: Number of its inputs.
         do: Carries it out.
     """
 
     role: Role | None
-    inputs: int
     do: Do
+
+
+class _Input(NamedTuple):
+    """An input of a method, as its node describes it.
+
+    Attributes:
+        kind: Its type; `Variant`: any.
+        is_array: Whether it is an array.
+    """
+
+    kind: ua.VariantType
+    is_array: bool
+
+    def fits(self, given: ua.Variant) -> bool:
+        """Return whether a client has given a value of this type, or none."""
+        if given.VariantType == _Kind.Null or self.kind == _Kind.Variant:
+            return True
+        return given.VariantType == self.kind and (
+            given.Value is None or isinstance(given.Value, list) == self.is_array
+        )
 
 
 class StationMethods:
@@ -90,25 +110,25 @@ class StationMethods:
         self._key, self._station, self._commands, self._history = key, station, commands, history
         pause, resume, trigger, select = self._pause, self._resume, self._trigger, self._select
         self._bound = {
-            "VisionStateMachine.Halt": _Bound("operator", 2, self._halt),
-            "VisionStateMachine.Reset": _Bound("operator", 2, self._reset),
-            "AutomaticModeStateMachine.StartContinuous": _Bound("operator", 5, _job(resume)),
-            "AutomaticModeStateMachine.StartSingleJob": _Bound("operator", 5, _job(trigger)),
-            "AutomaticModeStateMachine.Stop": _Bound("operator", 2, _error_alone(pause)),
-            "AutomaticModeStateMachine.Abort": _Bound("operator", 2, _error_alone(pause)),
-            "RecipeManagement.PrepareRecipe": _Bound("operator", 2, self._prepare),
-            "RecipeManagement.UnprepareRecipe": _Bound("operator", 2, self._unprepare),
-            "RecipeManagement.GetRecipeListFiltered": _Bound(None, 6, self._list_recipes),
-            "ResultManagement.GetResultById": _Bound(None, 2, self._result),
-            "ResultManagement.GetResultComponentsById": _Bound(None, 2, self._components),
-            "ResultManagement.GetResultListFiltered": _Bound(None, 12, self._list_results),
-            "Inspection.Pause": _Bound("operator", 0, _error_and_reason(pause)),
-            "Inspection.Resume": _Bound("operator", 0, _error_and_reason(resume)),
-            "Inspection.Trigger": _Bound("operator", 1, _error_and_reason(_part_second(trigger))),
-            "Inspection.SelectRecipe": _Bound("operator", 1, _error_and_reason(select)),
+            "VisionStateMachine.Halt": _Bound("operator", self._halt),
+            "VisionStateMachine.Reset": _Bound("operator", self._reset),
+            "AutomaticModeStateMachine.StartContinuous": _Bound("operator", _job(resume)),
+            "AutomaticModeStateMachine.StartSingleJob": _Bound("operator", _job(trigger)),
+            "AutomaticModeStateMachine.Stop": _Bound("operator", _error_alone(pause)),
+            "AutomaticModeStateMachine.Abort": _Bound("operator", _error_alone(pause)),
+            "RecipeManagement.PrepareRecipe": _Bound("operator", self._prepare),
+            "RecipeManagement.UnprepareRecipe": _Bound("operator", self._unprepare),
+            "RecipeManagement.GetRecipeListFiltered": _Bound(None, self._list_recipes),
+            "ResultManagement.GetResultById": _Bound(None, self._result),
+            "ResultManagement.GetResultComponentsById": _Bound(None, self._components),
+            "ResultManagement.GetResultListFiltered": _Bound(None, self._list_results),
+            "Inspection.Pause": _Bound("operator", _error_and_reason(pause)),
+            "Inspection.Resume": _Bound("operator", _error_and_reason(resume)),
+            "Inspection.Trigger": _Bound("operator", _error_and_reason(_part_second(trigger))),
+            "Inspection.SelectRecipe": _Bound("operator", _error_and_reason(select)),
         }
 
-    def bind(self, server: Server, methods: dict[str, ua.NodeId]) -> None:
+    async def bind(self, server: Server, methods: dict[str, ua.NodeId]) -> None:
         """Let the server call the methods.
 
         Args:
@@ -116,7 +136,8 @@ class StationMethods:
             methods: Ids of the methods' nodes, by `Object.Method`.
         """
         for name, node in methods.items():
-            server.link_method(server.get_node(node), _called(self._bound[name]))
+            method = server.get_node(node)
+            server.link_method(method, _called(self._bound[name], await _inputs(server, method)))
 
     async def _send(self, who: Caller, **fields: Any) -> Outcome:
         outcome = await self._commands.send(who, fields)
@@ -178,8 +199,7 @@ class StationMethods:
         return [complete, _unsigned(len(kept)), _unsigned(0), listed, _int(0)]
 
     def _internal(self, name: str) -> Any:
-        bundle, digest = self._station.bundle if name == self._station.recipe_in_force else ("", "")
-        return internal_recipe(name, bundle, digest)
+        return internal_recipe(name, *self._station.bundle_of(name))
 
     async def _result(self, who: Caller, given: list[Any]) -> Outputs:
         part = await self._find(given[0])
@@ -229,23 +249,40 @@ class StationMethods:
         return [complete, _unsigned(min(len(parts), most)), _unsigned(0), listed, _int(0)]
 
 
-def _called(bound: _Bound) -> Callable[..., Awaitable[ua.CallMethodResult]]:
-    """Return what asyncua calls: it checks who calls, and with how many inputs."""
+async def _inputs(server: Server, method: Node) -> list[_Input]:
+    """Return the inputs of a method; it has no description of them if it has none."""
+    try:
+        described = await (await method.get_child("0:InputArguments")).read_value()
+    except BadNoMatch:
+        return []
+    return [
+        _Input(await data_type_to_variant_type(server.get_node(each.DataType)), each.ValueRank > 0)
+        for each in described
+    ]
+
+
+def _called(bound: _Bound, wanted: list[_Input]) -> Callable[..., Awaitable[ua.CallMethodResult]]:
+    """Return what asyncua calls: it checks who calls, and with which inputs."""
 
     async def call(parent: ua.NodeId, *inputs: ua.Variant) -> ua.CallMethodResult:
         who = caller.get()
-        refused = None
         if bound.role is not None and not who.person.may(bound.role):
-            refused = ua.StatusCodes.BadUserAccessDenied
-        elif len(inputs) != bound.inputs:
-            few = len(inputs) < bound.inputs
-            refused = ua.StatusCodes.BadArgumentsMissing if few else ua.StatusCodes.BadTooManyArguments
-        if refused is not None:
-            return ua.CallMethodResult(StatusCode=ua.StatusCode(refused))
+            return _refused(ua.StatusCodes.BadUserAccessDenied)
+        if len(inputs) < len(wanted):
+            return _refused(ua.StatusCodes.BadArgumentsMissing)
+        if len(inputs) > len(wanted):
+            return _refused(ua.StatusCodes.BadTooManyArguments)
+        fits = [_GOOD if one.fits(given) else _MISMATCH for one, given in zip(wanted, inputs, strict=True)]
+        if _MISMATCH in fits:
+            return _refused(ua.StatusCodes.BadInvalidArgument, fits)
         outputs = await bound.do(who, [each.Value for each in inputs])
         return ua.CallMethodResult(OutputArguments=outputs)
 
     return call
+
+
+def _refused(code: int, inputs: Sequence[ua.StatusCode] = ()) -> ua.CallMethodResult:
+    return ua.CallMethodResult(StatusCode=ua.StatusCode(code), InputArgumentResults=list(inputs))
 
 
 Ask = Callable[[Caller, list[Any]], Awaitable[Outcome]]

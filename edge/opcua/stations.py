@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from functools import partial
 
@@ -75,9 +76,18 @@ class Stations:
             await asyncio.sleep(0)
         await self.release()
 
-    async def release(self) -> None:
-        """Store and show the parts that need not wait any longer."""
-        now = time.monotonic()
+    async def finish(self, received: list[Received]) -> None:
+        """Take what has come, and let no part wait any longer: the broker does not send it again after a restart."""
+        await self.take(received)
+        await self.release(math.inf)
+
+    async def release(self, now: float | None = None) -> None:
+        """Store and show the parts that need not wait any longer.
+
+        Args:
+            now: Seconds of the monotonic clock; the present by default.
+        """
+        now = time.monotonic() if now is None else now
         for key, station in self._stations.items():
             if station is not None and (ready := station.queue.release(now)):
                 for part in await asyncio.to_thread(self._history.add, key, ready):
@@ -109,7 +119,7 @@ class Stations:
         events = StationEvents(self._event_types, nodes.station, key)
         station = VisionStation(self._server, self._vision, nodes, events, self._stale_after_s)
         commands = StationCommands(key, self._sender, self._audit)
-        StationMethods(key, station, commands, self._history).bind(self._server, nodes.methods)
+        await StationMethods(key, station, commands, self._history).bind(self._server, nodes.methods)
         await station.begin(await asyncio.to_thread(self._history.newest, key))
         await self._keep_history(key, nodes)
         log.info("%s is shown", clean(key))

@@ -90,11 +90,16 @@ class VisionStation:
         """Name of the recipe in force; `None` without one."""
         return self._status.recipe if self._status is not None else None
 
-    @property
-    def bundle(self) -> tuple[str, str]:
-        """Name and digest of the bundle in force; empty texts if they are unknown."""
-        bundle = self._health.bundle if self._health is not None else None
-        return ("", "") if bundle is None else (bundle.name, bundle.digest)
+    def bundle_of(self, recipe: str) -> tuple[str, str]:
+        """Return name and digest of a recipe's bundle; empty texts if they are unknown.
+
+        Args:
+            recipe: Name of the recipe. Only the bundle of the recipe that was in force at the newest health is known.
+        """
+        health = self._health
+        if health is None or health.bundle is None or health.recipe is None or health.recipe.active != recipe:
+            return "", ""
+        return health.bundle.name, health.bundle.digest
 
     async def say(self, message: str) -> None:
         """Send an event that says what came of a command."""
@@ -153,7 +158,7 @@ class VisionStation:
         await self._values.put_all(self._nodes.inspection, STATUS_VALUES, status, status.at)
         await self.look_again()
         if before is not None and status.recipe is not None and status.recipe != before.recipe:
-            await self._events.recipe_prepared(status.recipe, *self.bundle)
+            await self._events.recipe_prepared(status.recipe, *self.bundle_of(status.recipe))
 
     async def _take_health(self, health: ReceivedHealth) -> None:
         self._health = health

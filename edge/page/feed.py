@@ -11,9 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from edge_inspect.edge.configuration.section import Level
+from edge_inspect.edge.configuration.station_patterns import StationFilter
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
 from edge_inspect.edge.contract.received_messages import KINDS, UnreadableMessage, read_message
 from edge_inspect.edge.contract.topics import TOPIC_ROOT
@@ -39,7 +37,6 @@ MOST_WAITING = 2000
 """Largest number of messages that wait for the event loop. If it is further behind, the broker has to wait."""
 _PAUSE_S = 0.01
 _PICTURES: dict[str, PictureKind] = {"image": "picture", "map": "map"}
-_LEVEL: TypeAdapter[str] = TypeAdapter(Level)
 
 Deliver = Callable[[list[Received]], None]
 
@@ -74,7 +71,7 @@ class Feed:
         self._deliver, self._connected = deliver, connected
         self._client_id = settings.mqtt.client_id or f"edge-inspect-page-{settings.name}-{box_id()}"
         self._reconnection = Reconnection(settings.mqtt, log, "Browsers are told that what they see is old")
-        self._keys: dict[str, str | None] = {}
+        self._filter = StationFilter(settings.stations, "shown")
         self._waiting: list[Received] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -122,8 +119,8 @@ class Feed:
 
     def _receive(self, topic: str, payload: bytes, retained: bool) -> None:
         levels = topic.removeprefix(f"{TOPIC_ROOT}/").split("/")
-        key = self._key("/".join(levels[:3]))
-        if key is None:
+        key = "/".join(levels[:3])
+        if not self._filter.follows(key):
             return
         try:
             received = self._read(key, levels[3:], payload, retained)
@@ -152,20 +149,6 @@ class Feed:
         if not is_picture(kind, payload):
             raise UnreadableMessage(f"it is no {'JPEG' if kind == 'picture' else 'PNG'}, or too large")
         return Received(key, payload, retained, PictureName(key, levels[1].lower(), kind))
-
-    def _key(self, text: str) -> str | None:
-        """Return the key of a station that is shown; `None` for other stations and impossible names."""
-        if text not in self._keys:
-            if len(self._keys) >= MOST_WAITING:  # names that somebody makes up
-                self._keys.clear()
-            try:
-                levels = [_LEVEL.validate_python(level) for level in text.split("/")]
-                self._keys[text] = text if len(levels) == 3 and self._settings.shows(text) else None
-            except ValidationError as error:
-                why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-                log.warning("a station with an impossible name is not shown: %s", clean(why))
-                self._keys[text] = None
-        return self._keys[text]
 
     def _hand_over(self, received: Received) -> None:
         while len(self._waiting) >= MOST_WAITING and not self._closing.wait(_PAUSE_S):

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from edge_inspect.edge.configuration.station_patterns import named_stations
 from edge_inspect.edge.contract.fields import format_time, utc_now
 from edge_inspect.edge.contract.received_messages import ReceivedMessage
 from edge_inspect.edge.page.pictures import PictureKind, PictureMemory, PictureName
-from edge_inspect.edge.page.settings import ANY, PageSettings
+from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.edge.page.shift import SavedShift, ShiftCounts, shift_at
 from edge_inspect.edge.page.station_view import StationView
 
@@ -71,9 +72,8 @@ class LineView:
         self._changed: set[str] = set()
         self._snapshot: bytes | None = None
         self._shift = shift_at(now(), settings.shift_times)
-        for pattern in settings.stations:
-            if ANY not in pattern.split("/"):
-                self._add(pattern)
+        for key in named_stations(settings.stations):
+            self._add(key)
 
     def take(self, received: list[Received]) -> None:
         """Take messages and pictures in the order in which they came."""

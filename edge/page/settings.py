@@ -12,21 +12,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
 from edge_inspect.edge.configuration.section import Host, Level, Section
-from edge_inspect.edge.contract.topics import check_level
+from edge_inspect.edge.configuration.station_patterns import Pattern
 from edge_inspect.edge.page.proxies import LOOPBACK, Proxies
-
-ANY = "+"
-"""Level of a pattern that stands for every name."""
-
-
-def _pattern(text: str) -> str:
-    levels = text.split("/")
-    if len(levels) != 3:
-        raise ValueError(f"{text!r}: write site/line/station, or '+' in place of a name, such as 'plant1/+/+'")
-    for level in levels:
-        if level != ANY:
-            check_level("a station", level)
-    return text
 
 
 def _clock_time(text: str) -> str:
@@ -41,7 +28,6 @@ def _network(text: str) -> str:
 
 
 Network = Annotated[str, AfterValidator(_network)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
 ClockTime = Annotated[str, AfterValidator(_clock_time)]
 
 
@@ -186,11 +172,3 @@ class PageSettings(Section):
     def shift_times(self) -> list[time]:
         """The times of day at which shifts begin, in rising order."""
         return [time.fromisoformat(text) for text in self.shifts]
-
-    def shows(self, key: str) -> bool:
-        """Return whether a station is shown, by its key `site/line/station`."""
-        levels = key.split("/")
-        return any(
-            all(wanted in (ANY, level) for wanted, level in zip(pattern.split("/"), levels, strict=True))
-            for pattern in self.stations
-        )

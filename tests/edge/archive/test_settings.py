@@ -11,6 +11,7 @@ from edge_inspect.edge.archive.database import open_database, place_of
 from edge_inspect.edge.archive.settings import ArchiveSettings
 from edge_inspect.edge.cli import main
 from edge_inspect.edge.configuration.file import read_settings
+from edge_inspect.edge.configuration.station_patterns import StationFilter
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,7 +60,8 @@ def test_the_configuration_that_ships_can_be_read() -> None:
     [(["+/+/+"], "a/b/c", True), (["a/+/c"], "a/b/c", True), (["a/+/d"], "a/b/c", False)],
 )
 def test_patterns_choose_stations(tmp_path: Path, patterns: list[str], key: str, follows: bool) -> None:
-    assert settings("sqlite:////tmp/a.db", tmp_path, stations=patterns).follows(key) is follows
+    chosen = settings("sqlite:////tmp/a.db", tmp_path, stations=patterns)
+    assert StationFilter(chosen.stations, "followed").follows(key) is follows
 
 
 def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

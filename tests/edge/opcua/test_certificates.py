@@ -89,6 +89,14 @@ def test_what_is_trusted_is_read_at_every_question(tmp_path: Path, caplog: pytes
     assert trust.problem(client) is None and caplog.text.count("a-note.txt is skipped") == 1
 
 
+def test_a_folder_that_is_removed_meanwhile_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "trusted").mkdir()
+    trust = TrustFolder(tmp_path / "trusted")
+    (tmp_path / "trusted").rmdir()
+    client = load_certificate(Authority(tmp_path).make("client", "localhost").read_bytes())
+    assert "trusted cannot be read: No such file or directory; create the folder" in str(trust.problem(client))
+
+
 def test_a_certificate_that_is_no_authority_signs_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "trusted"
     folder.mkdir()

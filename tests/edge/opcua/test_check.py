@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Authority
 from mosquitto import Broker
 from opcua_parts import make_keys, write_opcua
 
@@ -52,6 +53,7 @@ def test_what_the_broker_does_not_allow_is_named(check: Check, make_broker: Any,
 
 def test_all_mistakes_are_listed_with_their_keys(check: Check, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no certificate")
+    late = Authority(tmp_path).make("late", "localhost", first=-3, last=-1)
     (tmp_path / "broken.yaml").write_text("users: 3\n")
     (tmp_path / "broken.yaml").chmod(0o600)
     status, said = check(
@@ -59,13 +61,15 @@ def test_all_mistakes_are_listed_with_their_keys(check: Check, tmp_path: Path) -
         trusted=str(tmp_path / "nowhere"),
         certificate_users=[
             {"name": "mes", "role": "viewer", "certificate": str(tmp_path / "text")},
+            {"name": "late", "role": "viewer", "certificate": str(late)},
             {"name": "scada", "role": "viewer", "certificate": str(tmp_path / "missing")},
         ],
         users=str(tmp_path / "broken.yaml"),
     )
     assert status == 2 and "Traceback" not in said
     keys = ("listen.host", "listen.certificate", "trusted", "users", "certificate_users.0.certificate")
-    for key in (*keys, "certificate_users.1.certificate"):
+    assert f"certificate_users.1.certificate: {late} expired on " in said
+    for key in (*keys, "certificate_users.2.certificate"):
         assert f"\n  {key}: " in said, key
 
 

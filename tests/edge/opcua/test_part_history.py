@@ -28,6 +28,14 @@ def test_a_part_is_new_once(history: PartHistory) -> None:
     assert history.add("plant/line1/b", parts) == parts
 
 
+def test_regions_that_come_late_are_added(history: PartHistory) -> None:
+    whole = part(1, ok=False, areas=(100, 200))
+    verdict = whole.model_copy(update={"regions": None, "region_count": None})
+    assert history.add(KEY, [verdict]) == [verdict] and history.add(KEY, [whole]) == []
+    assert history.part(KEY, whole.id) == whole
+    assert history.add(KEY, [verdict]) == [] and history.part(KEY, whole.id) == whole
+
+
 def test_the_bounds_hold(history: PartHistory) -> None:
     now = utc_now()
     old = part(1, at=now - timedelta(days=2))

@@ -16,37 +16,44 @@ INSPECTION = f"{PREFIX}.Inspection"
 MANAGEMENT = f"{PREFIX}.RecipeManagement"
 
 
-def say(served: Served, active: str, **recipe: Any) -> None:
-    """Publish status and health of a station with two recipes."""
+def say(served: Served, active: str, *, levels: tuple[str, ...] = ("status", "health"), **recipe: Any) -> None:
+    """Publish status and health of a station with two recipes, or one of them."""
     known = {"requested": active, "active": active, "state": "active", "error": None, "names": ["bottle", "jar"]}
     told = {"health": json.loads(health().to_json()) | {"recipe": known | recipe}}
     told["status"] = json.loads(status().to_json()) | {"recipe": active}
-    for level in ("status", "health"):
+    for level in levels:
         topic = f"{served.station.topics.prefix}/{level}"
         served.publisher.send(topic, json.dumps(told[level]).encode(), retain=True)
 
 
+async def value(client: Client, name: str) -> Any:
+    found = await client.get_node(f"{INSPECTION}.{name}").read_data_value(raise_on_bad_status=False)
+    return found.Value.Value
+
+
+async def in_force(client: Client, name: str) -> bool:
+    return bool(await value(client, "Recipe") == name)
+
+
+async def recipes(client: Client, prepared: int = 2) -> list[Any]:
+    """The recipes that GetRecipeListFiltered returns; prepared: 0 not in force, 1 in force, 2 all."""
+    await client.load_data_type_definitions()
+    nothing = ua.Variant(None, ua.VariantType.ExtensionObject)
+    inputs = [
+        ua.Variant(ua.RecipeIdExternalDataType(Id=""), ua.VariantType.ExtensionObject),
+        nothing,
+        ua.Variant(prepared, ua.VariantType.Int32),
+        *(ua.Variant(0, kind) for kind in (ua.VariantType.UInt32, ua.VariantType.UInt32, ua.VariantType.Int32)),
+    ]
+    method = client.get_node(f"{MANAGEMENT}.GetRecipeListFiltered").nodeid
+    complete, count, _, found, error = await client.get_node(MANAGEMENT).call_method(method, *inputs)
+    assert complete and count == len(found) and error == 0
+    return list(found)
+
+
 def test_recipes_are_listed_and_the_one_in_force_is_shown(served: Served) -> None:
-    async def value(client: Client, name: str) -> Any:
-        found = await client.get_node(f"{INSPECTION}.{name}").read_data_value(raise_on_bad_status=False)
-        return found.Value.Value
-
     async def listed(client: Client, prepared: int) -> list[str]:
-        await client.load_data_type_definitions()
-        nothing = ua.Variant(None, ua.VariantType.ExtensionObject)
-        inputs = [
-            ua.Variant(ua.RecipeIdExternalDataType(Id=""), ua.VariantType.ExtensionObject),
-            nothing,
-            ua.Variant(prepared, ua.VariantType.Int32),
-            *(ua.Variant(0, kind) for kind in (ua.VariantType.UInt32, ua.VariantType.UInt32, ua.VariantType.Int32)),
-        ]
-        method = client.get_node(f"{MANAGEMENT}.GetRecipeListFiltered").nodeid
-        complete, count, _, recipes, error = await client.get_node(MANAGEMENT).call_method(method, *inputs)
-        assert complete and count == len(recipes) and error == 0
-        return [each.Id for each in recipes]
-
-    async def in_force(client: Client, name: str) -> bool:
-        return bool(await value(client, "Recipe") == name)
+        return [each.Id for each in await recipes(client, prepared)]
 
     async def work(client: Client) -> None:
         say(served, "bottle")
@@ -65,6 +72,28 @@ def test_recipes_are_listed_and_the_one_in_force_is_shown(served: Served) -> Non
 
     async def has_failed(client: Client) -> bool:
         return bool(await value(client, "RecipeError") == "no recipe cap")
+
+    ask(served.settings, served.keys, work, user="vera")
+
+
+def test_a_recipe_is_not_given_the_bundle_of_the_one_before(served: Served) -> None:
+    """After a change-over the status comes at once, and the health with the new bundle up to 10 s later."""
+
+    async def versions(client: Client) -> dict[str, str]:
+        return {each.Id: each.Version for each in await recipes(client)}
+
+    async def are(client: Client, bottle: str | None, jar: str | None) -> bool:
+        return await versions(client) == {"bottle": bottle, "jar": jar}
+
+    async def work(client: Client) -> None:
+        say(served, "bottle")
+        await until(lambda: in_force(client, "bottle"))
+        await until(lambda: are(client, "flange", ""))
+        say(served, "jar", levels=("status",))
+        await until(lambda: in_force(client, "jar"))
+        assert await versions(client) == {"bottle": "flange", "jar": ""}
+        say(served, "jar", levels=("health",))
+        await until(lambda: are(client, "", "flange"))
 
     ask(served.settings, served.keys, work, user="vera")
 

@@ -6,15 +6,21 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asyncua import Client
+from bridge_parts import verdict
 from mosquitto import Broker, free_port, wait_until
 from opcua_parts import KEY, PATIENCE, PREFIX, ask, connected, make_keys, until, write_opcua
 from page_parts import Publisher, Station
 from service_process import Launch
+
+from edge_inspect.edge.opcua.part_history import PartHistory
+from edge_inspect.edge.opcua.part_queue import HOLD_S
 
 
 async def sequence(client: Client, key: str = KEY) -> int:
@@ -58,6 +64,25 @@ def test_restarts_lose_no_part_and_show_none_twice(launch: Launch, broker: Broke
     assert again.end(signal.SIGINT) == 0
     assert "Traceback" not in first.said() + again.said()
     publisher.close()
+
+
+def test_a_part_that_waits_for_its_regions_at_the_end_is_not_lost(
+    launch: Launch, broker: Broker, tmp_path: Path
+) -> None:
+    config, settings = write_opcua(tmp_path, broker.port)
+    publisher = Publisher(broker.port)
+    station = Station(publisher, KEY)
+    station.begin()
+    process = launch(config, "opcua")
+    wait_until(lambda: f"{KEY} is shown" in process.said(), PATIENCE, "it starts")
+    alone = verdict(1, ok=False)
+    station.say(alone, "verdict")
+    time.sleep(HOLD_S / 3)  # it has come, and waits
+    assert process.end() == 0
+    publisher.close()
+    with closing(PartHistory(settings.data / "history.db", settings.history)) as history:
+        kept = history.newest(KEY)
+    assert kept is not None and kept.id == alone.id and "Traceback" not in process.said()
 
 
 async def is_at(client: Client, wanted: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
-from asyncua.ua.uaerrors import BadUserAccessDenied, UaStatusCodeError
+from asyncua.ua.uaerrors import BadInvalidArgument, BadUserAccessDenied, UaStatusCodeError
 from opcua_parts import KEY, PREFIX, Served, ask, connected, until
 from page_server import PASSWORDS, write_everybody
 from replier import Replier
@@ -140,6 +140,22 @@ def test_viewers_may_read_and_call_nothing(served: Served) -> None:
     assert replier.heard == []
 
 
+@pytest.mark.parametrize("most", [ua.Variant(-5, ua.VariantType.Int32), ua.Variant("all"), ua.Variant([1, 2])])
+def test_an_input_of_another_type_is_refused(served: Served, most: ua.Variant) -> None:
+    """Of the Int32 -5, the history would return all parts."""
+    nothing = ua.Variant(None, ua.VariantType.ExtensionObject)
+    zero = ua.Variant(0, ua.VariantType.Int32)
+    first = ua.Variant(0, ua.VariantType.UInt32)
+
+    async def work(client: Client) -> None:
+        with pytest.raises(BadInvalidArgument):
+            await call(
+                client, f"{PREFIX}.ResultManagement.GetResultListFiltered", zero, *[nothing] * 8, most, first, zero
+            )
+
+    ask(served.settings, served.keys, work)
+
+
 @pytest.mark.parametrize("user", ["otto", "emma"])
 def test_nobody_may_write(served: Served, user: str) -> None:
     async def work(client: Client) -> None:
@@ -151,7 +167,9 @@ def test_nobody_may_write(served: Served, user: str) -> None:
     ask(served.settings, served.keys, work, user=user)
 
 
-@pytest.mark.parametrize("login", [{"password": "wrong"}, {"user": "nobody", "password": "x"}, {"user": None}])
+@pytest.mark.parametrize(
+    "login", [{"password": "wrong"}, {"user": "a password in the wrong field", "password": "x"}, {"user": None}]
+)
 def test_a_wrong_user_is_refused(served: Served, login: dict[str, Any]) -> None:
     async def work(client: Client) -> None:
         raise AssertionError("is logged in")
@@ -247,5 +265,6 @@ def test_a_user_who_is_removed_can_call_nothing_more(served: Served) -> None:
 
 def test_the_log_says_who_has_logged_in(served: Served) -> None:
     said = served.process.said()
-    assert "127.0.0.1: otto is logged in" in said and "a login as nobody is refused" in said
+    assert "127.0.0.1: otto is logged in" in said and "a login as otto is refused" in said
+    assert "a login as an unknown user is refused" in said and "a password in the wrong field" not in said
     assert f"{KEY} is shown" in said and "operator's password" not in said

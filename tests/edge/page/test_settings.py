@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from edge_inspect.edge.configuration.file import read_settings
+from edge_inspect.edge.configuration.station_patterns import StationFilter
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.page.settings import ListenSettings, PageSettings
 
@@ -89,7 +90,8 @@ def test_mistakes_name_their_key_and_the_remedy(tmp_path: Path, fields: dict[str
 
 def test_a_pattern_shows_the_stations_that_it_names() -> None:
     chosen = PageSettings(stations=["plant1/+/+", "plant2/line1/a"])
-    shown = {key: chosen.shows(key) for key in ("plant1/x/y", "plant2/line1/a", "plant2/line1/b", "plant3/x/y")}
+    shows = StationFilter(chosen.stations, "shown")
+    shown = {key: shows.follows(key) for key in ("plant1/x/y", "plant2/line1/a", "plant2/line1/b", "plant3/x/y")}
     assert list(shown.values()) == [True, True, False, False]
     with pytest.raises(ValidationError):
         PageSettings(stations=["plant1/+"])
