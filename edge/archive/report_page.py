@@ -59,14 +59,13 @@ def _summary(figures: ReportFigures) -> str:
     for each in figures.stations:
         lacks = missing[each.station].missing if each.station in missing else 0
         rows.append([each.station, each.parts, each.rejected, _percent(each.share), each.in_shadow or "", lacks or ""])
-    if not rows:
-        return "<p>No part was inspected in this time.</p>"
     head = ("station", "parts", "rejected", "share", "unusual in shadow", "missing")
+    table = _table(head, rows) if rows else "<p>No part was inspected in this time.</p>"
     gaps = [line for each in figures.completeness if not each.complete for line in each.lines()]
-    said = "".join(f'<p class="bad">{escape(line)}</p>' for line in gaps) or (
-        "<p>The sequence numbers show that no part is missing.</p>"
-    )
-    return _table(head, rows) + said
+    said = "".join(f'<p class="bad">{escape(line)}</p>' for line in gaps)
+    if figures.completeness and not gaps:
+        said = "<p>The sequence numbers show that no part is missing.</p>"
+    return table + said
 
 
 def _station(figures: StationFigures, local: Any) -> str:

@@ -83,7 +83,15 @@ def test_the_page_needs_nothing_else_and_runs_nothing(filled: Engine) -> None:
 
 def test_the_report_of_a_time_without_parts_says_so(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert "No part was inspected" in write_page(read_figures(connection, SHIFT), NOON)
+        page = write_page(read_figures(connection, SHIFT), NOON)
+    assert "No part was inspected" in page and "no part is missing" not in page
+
+
+def test_the_report_says_what_is_missing_although_no_part_came(engine: Engine) -> None:
+    Fed(engine).give([part(1, NOON - timedelta(hours=1)), part(5, NOON + timedelta(hours=9))])
+    with engine.connect() as connection:
+        page = write_page(read_figures(connection, SHIFT), NOON)
+    assert "No part was inspected" in page and "missing #2 to #4" in page
 
 
 def test_the_command_writes_the_last_shift(
