@@ -13,6 +13,7 @@ from sqlalchemy import Connection, case
 
 from edge_inspect.edge.archive.insertion import Values, insert_for
 from edge_inspect.edge.archive.tables import counts
+from edge_inspect.edge.contract.messages import REASONS_OF_VIEWS
 
 INTERVAL_S = 300
 """Length of the intervals, in seconds. Shifts begin at times that the intervals divide."""
@@ -57,9 +58,14 @@ def add_counts(connection: Connection, parts: Iterable[Values]) -> None:
 
 
 def outcome(part: Values) -> str:
-    """Return what became of a part: `good`, `defect`, or how it was not found, whether or not it was thrown out."""
+    """Return what became of a part, whether or not it was thrown out.
+
+    That is `good`, `defect`, how it was not found, or the reason for which its views reject it.
+    """
     if part["not_found"] is not None:
         return str(part["not_found"])
+    if part["reason"] in REASONS_OF_VIEWS:
+        return str(part["reason"])
     return "defect" if part["score"] > part["threshold"] or not part["ok"] else "good"
 
 

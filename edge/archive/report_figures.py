@@ -32,7 +32,7 @@ class StationFigures:
         parts: Number of inspected parts.
         rejected: Number of rejected parts.
         in_shadow: Number of parts that would have been rejected if the station had not been in shadow.
-        outcomes: Rejected parts by outcome: defect, or how the part was not found.
+        outcomes: Rejected parts by outcome: defect, how the part was not found, or which reason its views gave.
         areas: Rejected parts by the area to look at; empty if the bundle has no areas.
         classes: Rejected parts by the kind of defect that people have named.
         labels: Labelled parts by word and by whether the part was accepted.

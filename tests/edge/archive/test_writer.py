@@ -102,15 +102,19 @@ def test_every_outcome_is_counted_by_itself(engine: Engine) -> None:
         part(3, ok=False, score=0.0, not_found="glare", reason="not_found"),
         part(4, shadow=True, score=0.9),
         part(5, NOON + timedelta(hours=2)),
+        part(6, ok=False, score=0.0, reason="view_missing"),
+        part(7, shadow=True, score=0.0, reason="view_unmatched"),
     ]
     Fed(engine).give(kinds)
     found = [(row["ok"], row["outcome"], row["parts"]) for row in rows(engine, "counts")]
     assert sorted(found) == [
         (False, "defect", 1),
         (False, "glare", 1),
+        (False, "view_missing", 1),
         (True, "defect", 1),
         (True, "good", 1),
         (True, "good", 1),
+        (True, "view_unmatched", 1),
     ]
 
 
