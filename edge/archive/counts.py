@@ -12,11 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, case
 
 from edge_inspect.edge.archive.insertion import Values, insert_for
+from edge_inspect.edge.archive.settings import INTERVAL_S
 from edge_inspect.edge.archive.tables import counts
 from edge_inspect.edge.contract.messages import REASONS_OF_VIEWS
-
-INTERVAL_S = 300
-"""Length of the intervals, in seconds. Shifts begin at times that the intervals divide."""
 
 
 def add_counts(connection: Connection, parts: Iterable[Values]) -> None:

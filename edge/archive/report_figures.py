@@ -11,15 +11,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, select
 
 from edge_inspect.edge.archive.completeness import StationCompleteness, check
-from edge_inspect.edge.archive.counts import INTERVAL_S
 from edge_inspect.edge.archive.listings import LISTINGS, commands_of, newest_labels, parts
+from edge_inspect.edge.archive.settings import INTERVAL_S
 from edge_inspect.edge.archive.span import Span
 from edge_inspect.edge.archive.tables import bundles, counts, defects, regions, stations, verdicts
 
 MOST_REJECTS = 24
 """Rejected parts that are shown one by one, the most unusual first."""
 MOST_POSITIONS = 5000
-_MOST_EVENTS = 200
+"""Defective regions, of all stations together, whose positions are shown; the newest."""
+MOST_EVENTS = 200
+"""Longest list of changes, of commands and of states; the earliest are shown."""
 _NAMES = (stations.c.site, stations.c.line, stations.c.station)
 
 
@@ -102,6 +104,11 @@ class ReportFigures:
     states: Sequence[Row[Any]]
     completeness: Sequence[StationCompleteness]
 
+    @property
+    def lacks_positions(self) -> bool:
+        """Whether there may be more defective regions than those whose positions are shown."""
+        return sum(len(each.positions) for each in self.stations) >= MOST_POSITIONS
+
 
 def read_figures(connection: Connection, span: Span) -> ReportFigures:
     """Return the figures of a time.
@@ -119,7 +126,7 @@ def read_figures(connection: Connection, span: Span) -> ReportFigures:
     unusual = (verdicts.c.score - verdicts.c.threshold).desc()
     rejects = parts(span).add_columns(defects.c.thumbnail).where(~verdicts.c.ok).order_by(None)
     events = (LISTINGS["changes"](span), commands_of(span), LISTINGS["states"](span))
-    changes, commands, states = (connection.execute(query.limit(_MOST_EVENTS)).all() for query in events)
+    changes, commands, states = (connection.execute(query.limit(MOST_EVENTS)).all() for query in events)
     return ReportFigures(
         span=span,
         stations=[found[name] for name in sorted(found)],

@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, text
 from station_parts import BUNDLE, status
 
-from edge_inspect.edge.archive.counts import INTERVAL_S, outcome
+from edge_inspect.edge.archive.counts import outcome
 from edge_inspect.edge.archive.message_rows import rows_of
 from edge_inspect.edge.archive.months import partitions
 from edge_inspect.edge.archive.received_messages import ArchivedPart
+from edge_inspect.edge.archive.settings import INTERVAL_S
 from edge_inspect.edge.archive.writer import StoredMessage
 from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.fields import utc_now
