@@ -53,8 +53,20 @@ class FollowedStation:
         self._buffer = ReorderBuffer(saved.position, _HOLD_S)
         self._requests = ResendRequests(self.key, self._buffer, by="archive")
         self._in_force = saved.in_force
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._heard_at: datetime | None = None
+
+    @property
+    def missing(self) -> int:
+        """Number of parts that have not come, with the announced ones."""
+        with self._lock:
+            return self._buffer.absent + self._buffer.behind
+
+    @property
+    def lost(self) -> int:
+        """Number of parts that are lost for ever."""
+        with self._lock:
+            return self._buffer.lost
 
     def take(self, part: ArchivedPart, now: float) -> list[Row]:
         """Take a part; return the changes that it shows: rows of `changes`.
@@ -100,8 +112,8 @@ class FollowedStation:
             return {
                 "newest": buffer.highest,
                 "announced": max(buffer.announced, buffer.highest),
-                "missing": buffer.absent + buffer.behind,
-                "lost": buffer.lost,
+                "missing": self.missing,
+                "lost": self.lost,
                 "followed": saved.model_dump(mode="json"),
             } | ({} if self._heard_at is None else {"heard_at": self._heard_at})
 
