@@ -173,6 +173,12 @@ def test_text_with_any_character_is_stored(engine: Engine, count: int) -> None:
     assert {row["part_id"] for row in rows(engine, "verdicts")} == {"a b\t\\N\nü\U0001f600"}
 
 
+def test_a_field_of_a_later_release_may_have_any_name(engine: Engine) -> None:
+    fields = json.loads(part(1).to_json()) | {"a\0b": {"c\0": [{"\0d": 1}]}}
+    Fed(engine).give_raw([("verdict", json.dumps(fields).encode())])
+    assert [row["more"] for row in rows(engine, "verdicts")] == [{"a b": {"c ": [{" d": 1}]}}]
+
+
 @pytest.mark.parametrize("count", [5, 300])
 def test_a_message_that_the_database_refuses_costs_no_other(
     engine: Engine, caplog: pytest.LogCaptureFixture, count: int
