@@ -73,7 +73,7 @@ def parts(count: int, *, bad: int = 10, first: int = 1, **changes: Any) -> list[
 
 
 class Fed:
-    """Writes messages as the recorder does, without broker and threads."""
+    """Writes messages as the recorder does, without broker and threads; it deletes nothing and asks for nothing."""
 
     def __init__(self, engine: Engine) -> None:
         self.writer = Writer(engine)

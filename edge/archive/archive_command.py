@@ -35,14 +35,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_migrate(commands.add_parser("migrate", help="bring the tables to this release's"))
 
 
-def _add_span(parser: argparse.ArgumentParser, default: str) -> None:
+def _add_span(parser: argparse.ArgumentParser, default: str, of_both: str = "") -> None:
     parser.add_argument(
         "--since",
         type=_moment,
         metavar="TIME",
-        help=f"begin, such as 2026-11-30T06:00; without a time zone it is this computer's (default: {default})",
+        help=f"begin, such as 2026-11-30T06:00{of_both}; without a time zone it is this computer's "
+        f"(default: {default})",
     )
-    parser.add_argument("--until", type=_moment, metavar="TIME", help="moment after the end (default: now)")
+    parser.add_argument("--until", type=_moment, metavar="TIME", help=f"moment after the end{of_both} (default: now)")
     parser.add_argument(
         "--station",
         type=_station,
@@ -178,11 +179,11 @@ def _export(arguments: argparse.Namespace) -> None:
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes a report as one HTML file that needs nothing else: counts, rejects by kind and position, the most "
-        "unusual parts, changes, commands, states, and whether parts are missing. A browser prints it as PDF."
+        "unusual parts, changes, answered commands, states, and whether parts are missing. A browser prints it as PDF."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="HTML file to write; it is replaced")
     add_config_option(parser, "archive")
-    _add_span(parser, "the last shift that has ended, by 'shifts' of the configuration")
+    _add_span(parser, "the last shift that has ended, by 'shifts' of the configuration", ", a multiple of 5 minutes")
     parser.set_defaults(handler=_report)
 
 
@@ -191,13 +192,20 @@ def _report(arguments: argparse.Namespace) -> None:
 
     from edge_inspect.edge.archive.report_figures import read_figures
     from edge_inspect.edge.archive.report_page import write_page
+    from edge_inspect.edge.archive.settings import INTERVAL_S
     from edge_inspect.edge.archive.span import last_shift
+    from edge_inspect.edge.errors import UsageError
     from edge_inspect.edge.files import write_atomically
 
     now, span = datetime.now().astimezone(), _span(arguments)
     if span.since is None and span.until is None:
         since, until = last_shift(now, _read(arguments).shift_times)
         span = span._replace(since=since, until=until)
+    for option, moment in (("--since", span.since), ("--until", span.until)):
+        if moment is not None and moment.timestamp() % INTERVAL_S:
+            raise UsageError(
+                f"{option} {moment.isoformat()}: parts are counted by five minutes; give a multiple of them"
+            )
     with _connected(arguments) as connection:
         figures = read_figures(connection, span)
     write_atomically(arguments.file, write_page(figures, now).encode())

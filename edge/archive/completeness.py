@@ -64,40 +64,72 @@ def check(connection: Connection, span: Span) -> list[StationCompleteness]:
     """Return what is there and what is missing of every station.
 
     The ids of a station's parts rise with its sequence numbers. So in the order of the ids, a number that is not the
-    next one is a gap, and a number that is not higher is the first of a new outbox.
+    next one is a gap, and a number that is not higher is the first of a new outbox. When the missing parts were decided
+    is not known: a gap belongs to the whole time between the parts beside it. A station without parts in the span is
+    left out, unless it has a gap there or the span has no begin.
 
     Args:
         connection: Connection to the database.
         span: Stations, and the time in which the parts were decided.
     """
-    before = func.lag(verdicts.c.sequence).over(partition_by=verdicts.c.station_id, order_by=verdicts.c.id)
-    numbered = (
-        select(verdicts.c.station_id, verdicts.c.id, verdicts.c.sequence, before.label("before"))
-        .join(stations, stations.c.id == verdicts.c.station_id)
-        .where(span.where(verdicts.c.decided_at))
-        .subquery()
-    )
-    steps = connection.execute(
-        select(numbered.c.station_id, numbered.c.before, numbered.c.sequence)
-        .where(numbered.c.sequence != numbered.c.before + 1)
-        .order_by(numbered.c.id)
-    ).all()
     figures = _figures(connection, span)
     bare = _without_defect(connection, span)
     found = []
     for row in connection.execute(select(stations).order_by(stations.c.site, stations.c.line, stations.c.station)):
-        if row.id not in figures and (span.since is not None or not _is_meant(span, row)):
+        if not _is_meant(span, row):
             continue
         parts, first, last = figures.get(row.id, (0, 0, 0))
-        own = [(step.before, step.sequence) for step in steps if step.station_id == row.id]
-        gaps = [(was + 1, number - 1) for was, number in own if number > was]
-        gaps += [(1, number - 1) for was, number in own if 1 < number <= was]
-        if span.until is None and row.announced > row.newest and parts:
+        steps = _steps(connection, row.id, span)
+        gaps = [(was + 1, number - 1) for was, number in steps if number > was]
+        gaps += [(1, number - 1) for was, number in steps if 1 < number <= was]
+        if _is_short(connection, row, span):
             gaps.append((row.newest + 1, row.announced))
-        restarts = sum(number <= was for was, number in own)
+        if not parts and not gaps and span.since is not None:
+            continue
+        restarts = sum(number <= was for was, number in steps)
         key = f"{row.site}/{row.line}/{row.station}"
         found.append(StationCompleteness(key, parts, first, last, gaps, restarts, bare.get(row.id, 0)))
     return found
+
+
+def _steps(connection: Connection, station: int, span: Span) -> list[tuple[int, int]]:
+    """Return each pair of neighbouring parts whose numbers do not follow each other: the number before, the number.
+
+    A gap at the edge of the span lies between a part in it and one outside, so the last part before the span and the
+    first one after it are looked at too.
+    """
+    at, number = verdicts.c.decided_at, verdicts.c.sequence
+    inner = [verdicts.c.station_id == station]
+    outer = []
+    if span.since is not None:
+        last_before = select(func.max(at)).where(verdicts.c.station_id == station, at < span.since)
+        inner.append(at >= (connection.execute(last_before).scalar() or span.since))
+    if span.until is not None:
+        first_after = select(func.min(at)).where(verdicts.c.station_id == station, at >= span.until)
+        inner.append(at <= (connection.execute(first_after).scalar() or span.until))
+    order = verdicts.c.id
+    was, was_at = func.lag(number).over(order_by=order), func.lag(at).over(order_by=order)
+    pairs = select(order, at, number, was.label("was"), was_at.label("was_at")).where(*inner).subquery().c
+    if span.since is not None:
+        outer.append(pairs.decided_at >= span.since)
+    if span.until is not None:
+        outer.append(pairs.was_at < span.until)
+    steps = select(pairs.was, pairs.sequence).where(pairs.sequence != pairs.was + 1, *outer).order_by(pairs.id)
+    return [(before, sequence) for before, sequence in connection.execute(steps)]
+
+
+def _is_short(connection: Connection, row: Any, span: Span) -> bool:
+    """Return whether a station has announced parts that have not come, and may have decided them in the span.
+
+    It decided them after its newest part, and before it was heard last.
+    """
+    if not 0 < row.newest < row.announced:
+        return False
+    if span.since is not None and row.heard_at is not None and row.heard_at < span.since:
+        return False
+    newest = select(func.max(verdicts.c.decided_at)).where(verdicts.c.station_id == row.id)
+    decided_at = connection.execute(newest).scalar()
+    return span.until is None or decided_at is None or decided_at < span.until
 
 
 def _is_meant(span: Span, row: Any) -> bool:

@@ -12,10 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, case
 
 from edge_inspect.edge.archive.insertion import Values, insert_for
+from edge_inspect.edge.archive.settings import INTERVAL_S
 from edge_inspect.edge.archive.tables import counts
-
-INTERVAL_S = 300
-"""Length of the intervals, in seconds. Shifts begin at times that the intervals divide."""
+from edge_inspect.edge.contract.messages import REASONS_OF_VIEWS
 
 
 def add_counts(connection: Connection, parts: Iterable[Values]) -> None:
@@ -57,9 +56,14 @@ def add_counts(connection: Connection, parts: Iterable[Values]) -> None:
 
 
 def outcome(part: Values) -> str:
-    """Return what became of a part: `good`, `defect`, or how it was not found, whether or not it was thrown out."""
+    """Return what became of a part, whether or not it was thrown out.
+
+    That is `good`, `defect`, how it was not found, or the reason for which its views reject it.
+    """
     if part["not_found"] is not None:
         return str(part["not_found"])
+    if part["reason"] in REASONS_OF_VIEWS:
+        return str(part["reason"])
     return "defect" if part["score"] > part["threshold"] or not part["ok"] else "good"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +11,12 @@ from pydantic import BaseModel
 
 from edge_inspect.edge.archive.message_rows import Row
 from edge_inspect.edge.archive.received_messages import ArchivedPart, ArchivedReply, ArchivedStatus
-from edge_inspect.edge.bridge.reorder_buffer import ReorderBuffer, SequencePosition
+from edge_inspect.edge.bridge.reorder_buffer import OrderedPart, ReorderBuffer, SequencePosition
 from edge_inspect.edge.bridge.resend_requests import ResendRequests
 from edge_inspect.edge.contract.topics import Topics
 
-# A rejected part waits this long for its defect; until then it counts as missing, and the station is asked for it.
+# A part waits this long in the buffer. A rejected part without its defect counts as missing, and the station is asked
+# for it, also after that.
 _HOLD_S = 5.0
 
 
@@ -52,8 +53,20 @@ class FollowedStation:
         self._buffer = ReorderBuffer(saved.position, _HOLD_S)
         self._requests = ResendRequests(self.key, self._buffer, by="archive")
         self._in_force = saved.in_force
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._heard_at: datetime | None = None
+
+    @property
+    def missing(self) -> int:
+        """Number of parts that have not come, with the announced ones."""
+        with self._lock:
+            return self._buffer.absent + self._buffer.behind
+
+    @property
+    def lost(self) -> int:
+        """Number of parts that are lost for ever."""
+        with self._lock:
+            return self._buffer.lost
 
     def take(self, part: ArchivedPart, now: float) -> list[Row]:
         """Take a part; return the changes that it shows: rows of `changes`.
@@ -63,7 +76,10 @@ class FollowedStation:
             now: Seconds of the monotonic clock.
         """
         with self._lock:
-            self._buffer.take(part, now)
+            resets = self._buffer.resets
+            released = self._buffer.take(part, now)
+            if self._buffer.resets == resets:  # a new outbox has nothing of the one before
+                self._miss_defects(released)
             return list(self._changes(part))
 
     def announce(self, message: ArchivedStatus, *, retained: bool) -> None:
@@ -80,7 +96,7 @@ class FollowedStation:
     def ask(self, now: float) -> bytes | None:
         """Return the next command `resend` for the station; `None` if nothing is to be sent now."""
         with self._lock:
-            self._buffer.release(now)
+            self._miss_defects(self._buffer.release(now))
             return self._requests.ask(now)
 
     def forget(self) -> None:
@@ -96,10 +112,16 @@ class FollowedStation:
             return {
                 "newest": buffer.highest,
                 "announced": max(buffer.announced, buffer.highest),
-                "missing": buffer.absent + buffer.behind,
-                "lost": buffer.lost,
+                "missing": self.missing,
+                "lost": self.lost,
                 "followed": saved.model_dump(mode="json"),
             } | ({} if self._heard_at is None else {"heard_at": self._heard_at})
+
+    def _miss_defects(self, released: Iterable[OrderedPart]) -> None:
+        """Let rejected parts whose defect has not come count as missing, although the buffer does not wait longer."""
+        for part, _ in released:
+            if not part.complete:
+                self._buffer.missing.add(part.sequence, part.sequence)
 
     def _changes(self, part: ArchivedPart) -> Iterator[Row]:
         """Yield what differs from the part before. Parts that are sent again, or come late, show no change."""

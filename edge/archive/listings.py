@@ -23,7 +23,8 @@ from edge_inspect.edge.archive.tables import (
 
 newest_labels = Table("newest_labels", MetaData(), *(Column(each.name, each.type) for each in labels.c))
 """The view of the labels that count: the newest about each part."""
-_NAMES = (stations.c.site, stations.c.line, stations.c.station)
+NAMES = (stations.c.site, stations.c.line, stations.c.station)
+"""The columns that name a station."""
 
 
 def parts(span: Span) -> Select[Any]:
@@ -31,7 +32,7 @@ def parts(span: Span) -> Select[Any]:
     own = [column for column in verdicts.c if column.name not in ("station_id", "bundle_id")]
     return (
         select(
-            *_NAMES,
+            *NAMES,
             *own,
             bundles.c.name.label("bundle"),
             bundles.c.digest.label("bundle_digest"),
@@ -69,7 +70,7 @@ def commands_of(span: Span) -> Select[Any]:
     """Return the replies to commands, each with who has sent the command, as far as that is known."""
     asked = commands.c.fields.label("asked")
     return (
-        select(*_NAMES, *_without_station(replies), commands.c.by_whom, asked)
+        select(*NAMES, *_without_station(replies), commands.c.by_whom, asked)
         .join_from(replies, stations, stations.c.id == replies.c.station_id)
         .outerjoin(commands, commands.c.id == replies.c.command_id)
         .where(span.where(replies.c.at))
@@ -89,7 +90,7 @@ LISTINGS: dict[str, Callable[[Span], Select[Any]]] = {
 
 
 def _with_names(table: Table, at: Column[Any], span: Span) -> Select[Any]:
-    joined = select(*_NAMES, *_without_station(table)).join_from(table, stations, stations.c.id == table.c.station_id)
+    joined = select(*NAMES, *_without_station(table)).join_from(table, stations, stations.c.id == table.c.station_id)
     return joined.where(span.where(at)).order_by(at)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Column, ColumnElement, Connection, Engine, and_, delete, select, text
 
 from edge_inspect.edge.archive.tables import METADATA, PARTITIONED, verdicts
 from edge_inspect.edge.contract.ids import uuid7_time
@@ -57,6 +57,16 @@ def is_before(identity: str, oldest: Month) -> bool:
     return _FIRST.first_id <= identity < oldest.first_id
 
 
+def is_old(identity: Column[str], oldest: Month) -> ColumnElement[bool]:
+    """Return the condition of `is_before` for a query.
+
+    Args:
+        identity: Column with the id.
+        oldest: First month that is not before.
+    """
+    return and_(identity >= _FIRST.first_id, identity < oldest.first_id)
+
+
 def months_of(ids: Iterable[str]) -> set[Month]:
     """Return the months that have partitions of their own, of the times in these ids (UUIDv7)."""
     days = {int(uuid7_time(identity)) // 86_400 for identity in ids}
@@ -87,37 +97,42 @@ def partitions(connection: Connection) -> list[Month]:
     return sorted(Month(*map(int, str(name).split("_"))) for name in found)
 
 
-def delete_before(connection: Connection, oldest: Month) -> Iterator[str]:
-    """Delete the parts of all months before `oldest`; yield what was deleted, for the log.
+def delete_before(engine: Engine, oldest: Month) -> Iterator[str | None]:
+    """Delete the parts of all months before `oldest`, one transaction at each step of the iterator.
 
     PostgreSQL drops whole partitions, which takes milliseconds and gives the space back at once. SQLite deletes rows,
     and uses their space again. Parts of impossible times stay. Counts, labels, changes, states and commands stay.
 
     Args:
-        connection: Connection; each piece of work is a transaction of its own.
+        engine: Engine of the database.
         oldest: First month that is kept.
+
+    Yields:
+        What was deleted, for the log; `None` where more of it follows.
     """
-    if connection.dialect.name == "postgresql":
-        yield from _drop_before(connection, oldest)
-        return
+    writing = engine.execution_options(writes=True)
+    yield from (_drop_before if engine.dialect.name == "postgresql" else _delete_rows)(writing, oldest)
+
+
+def _delete_rows(engine: Engine, oldest: Month) -> Iterator[str | None]:
     deleted = 0
     for parts in (METADATA.tables[name] for name in PARTITIONED):
-        is_old = (parts.c.id >= _FIRST.first_id) & (parts.c.id < oldest.first_id)
-        some = select(parts.c.id).where(is_old).limit(_AT_ONCE).scalar_subquery()
+        some = select(parts.c.id).where(is_old(parts.c.id, oldest)).limit(_AT_ONCE).scalar_subquery()
         rows = _AT_ONCE
         while rows:
-            with connection.begin():
+            with engine.begin() as connection:
                 rows = connection.execute(delete(parts).where(parts.c.id.in_(some))).rowcount
             deleted += rows if parts is verdicts else 0
+            yield None
     if deleted:
         yield f"{deleted} parts from before {oldest.year:04}-{oldest.month:02}"
 
 
-def _drop_before(connection: Connection, oldest: Month) -> Iterator[str]:
-    with connection.begin():
+def _drop_before(engine: Engine, oldest: Month) -> Iterator[str | None]:
+    with engine.begin() as connection:
         old = [month for month in partitions(connection) if month < oldest]
     for month in old:
-        with connection.begin():
+        with engine.begin() as connection:
             for table in PARTITIONED:
                 connection.execute(text(f"DROP TABLE IF EXISTS {table}_{month.suffix}"))
         yield f"the parts of {month.year:04}-{month.month:02}"

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Engine, bindparam, delete, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from edge_inspect.edge.archive.database import said
 from edge_inspect.edge.archive.inbox import Inbox
 from edge_inspect.edge.archive.message_rows import Row
-from edge_inspect.edge.archive.months import Month
+from edge_inspect.edge.archive.months import Month, is_old
 from edge_inspect.edge.archive.tables import pictures
 from edge_inspect.edge.archive.writer import StoredMessage
 from edge_inspect.edge.contract.ids import uuid7_time
@@ -26,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _MOST_WAITING = 256
 _AT_ONCE = 1000
+_END = object()
 _SUFFIXES: dict[PictureKind, str] = {"picture": "jpg", "map": "png"}
 
 
@@ -45,8 +50,15 @@ class Picture(NamedTuple):
     data: bytes
 
 
+class _Deletion(NamedTuple):
+    """The order to delete what is from before a month."""
+
+    engine: Engine
+    oldest: Month
+
+
 class PictureStore:
-    """Writes pictures in a thread of its own, until `close`. If it is too slow, pictures are dropped: nobody waits.
+    """Writes and deletes pictures in a thread of its own, until `close`. If it is too slow, pictures are dropped.
 
     A picture lies at STATION/DAY/ID.jpg, its map beside it as ID.png, where STATION is site/line/station and DAY is the
     day in UTC of the time in the id.
@@ -67,7 +79,7 @@ class PictureStore:
         self._place, self._inbox = place.rstrip("/"), inbox
         self._remote, self._root = _open(place)
         self.stored = self.dropped = 0
-        self._waiting: queue.Queue[Picture | None] = queue.Queue(_MOST_WAITING)
+        self._waiting: queue.Queue[Picture | _Deletion | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
 
@@ -79,43 +91,74 @@ class PictureStore:
             self._drop("%s: more pictures come than can be written; some are dropped", self._place)
 
     def close(self, seconds: float = 5.0) -> None:
-        """Write what waits, and end.
+        """Write what waits, and end; a thread that hangs is left behind.
 
         Args:
-            seconds: Longest time to wait.
+            seconds: Longest time to wait, once for room and once for the end.
         """
-        self._waiting.put(None)
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=seconds)
         wait_for_end(self._thread, seconds)
 
-    def delete_before(self, connection: Connection, oldest: Month) -> None:
-        """Delete the files from before a month that the table names, and their rows.
+    def delete_before(self, engine: Engine, oldest: Month) -> None:
+        """Delete the files from before a month later, and their rows in the table `pictures`.
 
         Args:
-            connection: Connection to the database.
+            engine: Engine of the database.
             oldest: First month that is kept.
         """
-        old = select(pictures.c.id, pictures.c.kind, pictures.c.place).where(pictures.c.id < oldest.first_id)
-        while True:
-            with connection.begin():
-                rows = connection.execute(old.limit(_AT_ONCE)).all()
-                for row in rows:
-                    self._remove(row.place)
-                    both = (pictures.c.id == row.id) & (pictures.c.kind == row.kind)
-                    connection.execute(delete(pictures).where(both))
-            if not rows:
-                return
+        with suppress(queue.Full):  # pictures come first; the next call deletes
+            self._waiting.put_nowait(_Deletion(engine, oldest))
 
     def _run(self) -> None:
-        while (picture := self._waiting.get()) is not None:
-            name = _name(picture)
-            try:
-                self._write(name, picture.data)
-            except Exception as error:  # a storage of fsspec may raise anything
-                self._drop("%s/%s: the picture cannot be written: %s", self._place, name, error)
-                continue
-            self.stored += 1
-            values = {"id": picture.identity, "kind": picture.kind, "place": name, "bytes": len(picture.data)}
-            self._inbox.put(StoredMessage(picture.station, [Row("pictures", values)]))
+        """Store what comes, and delete one old file after each, so that neither waits for all of the other."""
+        deletion: Iterator[None] = iter(())
+        is_deleting = False
+        while True:
+            with suppress(queue.Empty):
+                item = self._waiting.get(block=not is_deleting)
+                if item is None:
+                    return
+                if isinstance(item, Picture):
+                    self._store(item)
+                else:
+                    deletion = self._delete(item)
+            is_deleting = next(deletion, _END) is not _END
+
+    def _store(self, picture: Picture) -> None:
+        name = _name(picture)
+        try:
+            self._write(name, picture.data)
+        except Exception as error:  # a storage of fsspec may raise anything
+            self._drop("%s/%s: the picture cannot be written: %s", self._place, name, error)
+            return
+        self.stored += 1
+        values = {"id": picture.identity, "kind": picture.kind, "place": name, "bytes": len(picture.data)}
+        self._inbox.put(StoredMessage(picture.station, [Row("pictures", values)]))
+
+    def _delete(self, deletion: _Deletion) -> Iterator[None]:
+        """Delete one file at each step. The row of a file that cannot be deleted stays, for the next time."""
+        old = select(pictures.c.id, pictures.c.kind, pictures.c.place).where(is_old(pictures.c.id, deletion.oldest))
+        row_of = (pictures.c.id == bindparam("old_id")) & (pictures.c.kind == bindparam("old_kind"))
+        writing = deletion.engine.execution_options(writes=True)
+        gone: list[dict[str, str]] | None = None
+        try:
+            while gone is None or gone:
+                with deletion.engine.connect() as connection:
+                    rows = connection.execute(old.limit(_AT_ONCE)).all()
+                gone, why = [], None
+                for row in rows:
+                    if (error := self._remove(row.place)) is None:
+                        gone.append({"old_id": row.id, "old_kind": row.kind})
+                    why = error or why
+                    yield
+                if why is not None:
+                    log.warning("%s: %d old pictures stay for now: %s", self._place, len(rows) - len(gone), why)
+                if gone:
+                    with writing.begin() as connection:
+                        connection.execute(delete(pictures).where(row_of), gone)
+        except SQLAlchemyError as error:
+            log.warning("%s: old pictures could not be deleted: %s", self._place, said(error))
 
     def _write(self, name: str, data: bytes) -> None:
         if self._remote is None:
@@ -127,7 +170,8 @@ class PictureStore:
         self._remote.makedirs(path_there.rpartition("/")[0], exist_ok=True)
         self._remote.pipe_file(path_there, data)
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str) -> str | None:
+        """Delete a file, which may be gone already; return why that is not possible."""
         try:
             if self._remote is None:
                 Path(self._root, name).unlink(missing_ok=True)
@@ -135,8 +179,9 @@ class PictureStore:
                 self._remote.rm_file(f"{self._root}/{name}")
         except FileNotFoundError:
             pass
-        except Exception as error:
-            log.warning("%s/%s: cannot be deleted: %s", self._place, name, error)
+        except Exception as error:  # a storage of fsspec may raise anything
+            return f"{name} cannot be deleted: {error}"
+        return None
 
     def _drop(self, text: str, *arguments: object) -> None:
         self.dropped += 1

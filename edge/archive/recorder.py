@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 
@@ -65,6 +65,7 @@ class Recorder:
         self.stored_at: float | None = None
         self.unreadable = 0
         self._delete_at = 0.0
+        self._deletion: Iterator[str | None] = iter(())
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -95,7 +96,8 @@ class Recorder:
             log.exception("the recorder has ended because of a bug; the archive ends too, and systemd starts it again")
 
     def _record(self, batch: list[Waiting]) -> None:
-        messages = [self._read(item) for item in batch]
+        oldest = self._oldest()
+        messages = [self._read(item, oldest) for item in batch]
         if self._closing.is_set():
             return
         if self._insist(lambda: self._write([each for each in messages if each is not None])):
@@ -106,8 +108,13 @@ class Recorder:
         self.writer.write(messages, lambda key: self.stations[key].row())
         return True
 
-    def _read(self, received: Waiting) -> StoredMessage | None:
-        """Return what is stored of a message; `None` for one that is only acknowledged, or cannot be read."""
+    def _read(self, received: Waiting, oldest: Month | None) -> StoredMessage | None:
+        """Return what is stored of a message; `None` for one that is only acknowledged, or cannot be read.
+
+        Args:
+            received: The message.
+            oldest: First month whose parts are kept.
+        """
         if isinstance(received, StoredMessage):
             return received if self._follow(received.station) is not None else None
         if received.kind not in MODELS:
@@ -127,7 +134,7 @@ class Recorder:
         now = time.monotonic()
         if isinstance(message, ArchivedPart):
             rows += station.take(message, now)
-            if self._oldest is not None and is_before(message.id, self._oldest):
+            if oldest is not None and is_before(message.id, oldest):
                 rows = []  # it would be deleted again, but would stay in the counts
         elif isinstance(message, ArchivedStatus):
             station.announce(message, retained=received.retained)
@@ -165,23 +172,21 @@ class Recorder:
                 self.problem = None
             return result
 
-    @property
     def _oldest(self) -> Month | None:
-        """The first month whose parts are kept; `None` if all are."""
+        """Return the first month whose parts are kept; `None` if all are."""
         if self._keep_days is None:
             return None
         return Month.of(datetime.now(timezone.utc) - timedelta(days=self._keep_days))
 
     def _delete_old(self) -> None:
-        """Delete parts that are too old, once an hour."""
-        if (oldest := self._oldest) is None or time.monotonic() < self._delete_at:
-            return
-        self._delete_at = time.monotonic() + _DELETE_EVERY_S
+        """Delete a piece of what is too old; look for it once an hour. Messages wait for one piece at most."""
+        if time.monotonic() >= self._delete_at and (oldest := self._oldest()) is not None:
+            self._delete_at = time.monotonic() + _DELETE_EVERY_S
+            self._deletion = delete_before(self._engine, oldest)
+            if self._pictures is not None:
+                self._pictures.delete_before(self._engine, oldest)
         try:
-            with self._engine.connect() as connection:
-                if self._pictures is not None:
-                    self._pictures.delete_before(connection, oldest)
-                for what in delete_before(connection, oldest):
-                    log.info("deleted, because keep_days is %d: %s", self._keep_days, what)
+            if (what := next(self._deletion, None)) is not None:
+                log.info("deleted, because keep_days is %d: %s", self._keep_days, what)
         except SQLAlchemyError as error:
             log.warning("database %s: what is too old could not be deleted: %s", self._place, said(error))

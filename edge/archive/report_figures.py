@@ -11,16 +11,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, select
 
 from edge_inspect.edge.archive.completeness import StationCompleteness, check
-from edge_inspect.edge.archive.counts import INTERVAL_S
-from edge_inspect.edge.archive.listings import LISTINGS, commands_of, newest_labels, parts
+from edge_inspect.edge.archive.listings import LISTINGS, NAMES, commands_of, newest_labels, parts
+from edge_inspect.edge.archive.settings import INTERVAL_S
 from edge_inspect.edge.archive.span import Span
 from edge_inspect.edge.archive.tables import bundles, counts, defects, regions, stations, verdicts
 
 MOST_REJECTS = 24
 """Rejected parts that are shown one by one, the most unusual first."""
 MOST_POSITIONS = 5000
-_MOST_EVENTS = 200
-_NAMES = (stations.c.site, stations.c.line, stations.c.station)
+"""Defective regions, of all stations together, whose positions are shown; the newest."""
+MOST_EVENTS = 200
+"""Longest list of changes, of commands and of states; the earliest are shown."""
 
 
 @dataclass
@@ -32,7 +33,7 @@ class StationFigures:
         parts: Number of inspected parts.
         rejected: Number of rejected parts.
         in_shadow: Number of parts that would have been rejected if the station had not been in shadow.
-        outcomes: Rejected parts by outcome: defect, or how the part was not found.
+        outcomes: Rejected parts by outcome: defect, how the part was not found, or which reason its views gave.
         areas: Rejected parts by the area to look at; empty if the bundle has no areas.
         classes: Rejected parts by the kind of defect that people have named.
         labels: Labelled parts by word and by whether the part was accepted.
@@ -102,6 +103,11 @@ class ReportFigures:
     states: Sequence[Row[Any]]
     completeness: Sequence[StationCompleteness]
 
+    @property
+    def lacks_positions(self) -> bool:
+        """Whether there may be more defective regions than those whose positions are shown."""
+        return sum(len(each.positions) for each in self.stations) >= MOST_POSITIONS
+
 
 def read_figures(connection: Connection, span: Span) -> ReportFigures:
     """Return the figures of a time.
@@ -119,7 +125,7 @@ def read_figures(connection: Connection, span: Span) -> ReportFigures:
     unusual = (verdicts.c.score - verdicts.c.threshold).desc()
     rejects = parts(span).add_columns(defects.c.thumbnail).where(~verdicts.c.ok).order_by(None)
     events = (LISTINGS["changes"](span), commands_of(span), LISTINGS["states"](span))
-    changes, commands, states = (connection.execute(query.limit(_MOST_EVENTS)).all() for query in events)
+    changes, commands, states = (connection.execute(query.limit(MOST_EVENTS)).all() for query in events)
     return ReportFigures(
         span=span,
         stations=[found[name] for name in sorted(found)],
@@ -138,7 +144,7 @@ def _key(row: Any) -> str:
 def _add_counts(connection: Connection, span: Span, found: dict[str, StationFigures]) -> None:
     """Add what the table of counts has."""
     rows = connection.execute(
-        select(*_NAMES, counts, bundles.c.name.label("bundle"))
+        select(*NAMES, counts, bundles.c.name.label("bundle"))
         .join_from(counts, stations, stations.c.id == counts.c.station_id)
         .join(bundles, bundles.c.id == counts.c.bundle_id)
         .where(span.where(counts.c.at))
@@ -166,15 +172,15 @@ def _add_counts(connection: Connection, span: Span, found: dict[str, StationFigu
 def _add_kinds(connection: Connection, span: Span, found: dict[str, StationFigures]) -> None:
     """Add areas and positions of the rejected parts."""
     areas = (
-        select(*_NAMES, verdicts.c.area_name, func.count().label("parts"))
+        select(*NAMES, verdicts.c.area_name, func.count().label("parts"))
         .join_from(verdicts, stations, stations.c.id == verdicts.c.station_id)
         .where(span.where(verdicts.c.decided_at), ~verdicts.c.ok, verdicts.c.area_name.is_not(None))
-        .group_by(*_NAMES, verdicts.c.area_name)
+        .group_by(*NAMES, verdicts.c.area_name)
     )
     for row in connection.execute(areas):
         found[_key(row)].areas[row.area_name] = row.parts
     places = (
-        select(*_NAMES, regions.c.across, regions.c.down)
+        select(*NAMES, regions.c.across, regions.c.down)
         .join_from(regions, stations, stations.c.id == regions.c.station_id)
         .where(span.where(regions.c.decided_at))
         .order_by(regions.c.decided_at.desc())
@@ -188,11 +194,11 @@ def _add_labels(connection: Connection, span: Span, found: dict[str, StationFigu
     """Add what people have said about the parts of this time, whenever they said so."""
     named = case((newest_labels.c.word == "defect", newest_labels.c.defect_class))
     rows = connection.execute(
-        select(*_NAMES, newest_labels.c.word, verdicts.c.ok, named.label("kind"), func.count().label("parts"))
+        select(*NAMES, newest_labels.c.word, verdicts.c.ok, named.label("kind"), func.count().label("parts"))
         .join_from(verdicts, stations, stations.c.id == verdicts.c.station_id)
         .join(newest_labels, newest_labels.c.verdict_id == verdicts.c.id)
         .where(span.where(verdicts.c.decided_at), newest_labels.c.word.is_not(None))
-        .group_by(*_NAMES, newest_labels.c.word, verdicts.c.ok, named)
+        .group_by(*NAMES, newest_labels.c.word, verdicts.c.ok, named)
     )
     for row in rows:
         figures = found[_key(row)]

@@ -7,7 +7,13 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from edge_inspect.edge.archive.report_figures import MOST_REJECTS, ReportFigures, StationFigures
+from edge_inspect.edge.archive.report_figures import (
+    MOST_EVENTS,
+    MOST_POSITIONS,
+    MOST_REJECTS,
+    ReportFigures,
+    StationFigures,
+)
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c2328; background: #fff; max-width: 62rem; margin: 2rem auto;
@@ -43,7 +49,8 @@ def write_page(figures: ReportFigures, made_at: datetime) -> str:
     body = [f"<h1>Inspection from {since} to {until}</h1>"]
     body.append(f'<p class="note">Made by edge-inspect at {local(made_at)} (UTC{made_at:%z}).</p>')
     body.append(_summary(figures))
-    body += [_station(each, local) for each in figures.stations]
+    of_newest = f", of the newest {MOST_POSITIONS:,} of all stations" if figures.lacks_positions else ""
+    body += [_station(each, local, of_newest) for each in figures.stations]
     body.append(_rejects(figures.rejects, local))
     body.append(_events(figures, local))
     title = f"Inspection {since} to {until}"
@@ -59,17 +66,16 @@ def _summary(figures: ReportFigures) -> str:
     for each in figures.stations:
         lacks = missing[each.station].missing if each.station in missing else 0
         rows.append([each.station, each.parts, each.rejected, _percent(each.share), each.in_shadow or "", lacks or ""])
-    if not rows:
-        return "<p>No part was inspected in this time.</p>"
     head = ("station", "parts", "rejected", "share", "unusual in shadow", "missing")
+    table = _table(head, rows) if rows else "<p>No part was inspected in this time.</p>"
     gaps = [line for each in figures.completeness if not each.complete for line in each.lines()]
-    said = "".join(f'<p class="bad">{escape(line)}</p>' for line in gaps) or (
-        "<p>The sequence numbers show that no part is missing.</p>"
-    )
-    return _table(head, rows) + said
+    said = "".join(f'<p class="bad">{escape(line)}</p>' for line in gaps)
+    if figures.completeness and not gaps:
+        said = "<p>The sequence numbers show that no part is missing.</p>"
+    return table + said
 
 
-def _station(figures: StationFigures, local: Any) -> str:
+def _station(figures: StationFigures, local: Any, of_newest: str) -> str:
     latency = figures.latency_ms
     timing = f"Frame to verdict: {latency[0]:.1f} ms on average, {latency[1]:.1f} ms at most." if latency else ""
     tables = [
@@ -86,7 +92,7 @@ def _station(figures: StationFigures, local: Any) -> str:
     shown = "".join(f"<div>{_counted(title, counted)}</div>" for title, counted in tables if counted)
     return (
         f"<h2>{escape(figures.station)}</h2><p>{timing}</p>{_timeline(figures, local)}"
-        f'<div class="side">{shown}{_positions(figures.positions)}</div>'
+        f'<div class="side">{shown}{_positions(figures.positions, of_newest)}</div>'
     )
 
 
@@ -113,7 +119,7 @@ def _timeline(figures: StationFigures, local: Any) -> str:
     )
 
 
-def _positions(positions: Sequence[tuple[float, float]]) -> str:
+def _positions(positions: Sequence[tuple[float, float]], of_newest: str) -> str:
     """Return a chart of where in the frame the defective regions were."""
     if not positions:
         return ""
@@ -124,7 +130,8 @@ def _positions(positions: Sequence[tuple[float, float]]) -> str:
     return (
         f'<figure><svg viewBox="0 0 240 180" width="240" role="img" aria-label="positions of defects">'
         f'<rect width="240" height="180" fill="none" stroke="#ccd3d8"/><g fill="{_BAD}" fill-opacity=".35">{dots}</g>'
-        f"</svg><figcaption>Where in the frame {len(positions)} defective regions were.</figcaption></figure>"
+        f"</svg><figcaption>Where in the frame {len(positions)} defective regions were{of_newest}."
+        "</figcaption></figure>"
     )
 
 
@@ -163,10 +170,15 @@ def _events(figures: ReportFigures, local: Any) -> str:
             ("time", "station", "from part", "what", "before", "after"),
             changes,
         ),
-        ("Commands", ("time", "station", "command", "by", "result"), commands),
+        ("Answered commands", ("time", "station", "command", "by", "result"), commands),
         ("States", ("time", "station", "state", "reason"), states),
     )
-    return "".join(f"<h2>{title}</h2>{_table(head, rows)}" for title, head, rows in parts if rows)
+    cut = f'<p class="note">The first {MOST_EVENTS} of this time; there may be more.</p>'
+    return "".join(
+        f"<h2>{title}</h2>{_table(head, rows)}{cut if len(rows) >= MOST_EVENTS else ''}"
+        for title, head, rows in parts
+        if rows
+    )
 
 
 def _counted(title: str, counted: Mapping[str, int]) -> str:

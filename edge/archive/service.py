@@ -92,7 +92,7 @@ def _migrate(engine: Engine, place: str, signals: Signals) -> bool:
 def _figures(
     inbox: Inbox, recorder: Recorder, subscriber: ArchiveSubscriber, pictures: PictureStore | None
 ) -> ArchiveFigures:
-    rows = {key: station.row() for key, station in recorder.stations.copy().items()}
+    stations = recorder.stations.copy()
     return ArchiveFigures(
         alive=recorder.alive and subscriber.alive,
         connected=subscriber.connected,
@@ -103,6 +103,6 @@ def _figures(
         skipped=recorder.writer.skipped + recorder.unreadable,
         stored_at=recorder.stored_at,
         pictures=(pictures.stored, pictures.dropped) if pictures is not None else None,
-        missing={key: row["missing"] for key, row in rows.items()},
-        lost={key: row["lost"] for key, row in rows.items()},
+        missing={key: station.missing for key, station in stations.items()},
+        lost={key: station.lost for key, station in stations.items()},
     )

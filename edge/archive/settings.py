@@ -14,6 +14,8 @@ from edge_inspect.edge.configuration.section import Level, Section
 from edge_inspect.edge.configuration.station_patterns import Pattern
 from edge_inspect.edge.page.settings import ClockTime
 
+INTERVAL_S = 300
+"""Length of the intervals by which parts are counted, in seconds. Shifts begin, and reports end, at such times."""
 DatabaseUrl = Annotated[str, AfterValidator(check_url)]
 
 
@@ -61,7 +63,8 @@ class ArchiveSettings(Section):
         default=["06:00", "14:00", "22:00"],
         min_length=1,
         max_length=24,
-        description="times of day, in this box's time zone, at which a shift begins, for the report",
+        description="times of day, in this box's time zone, at which a shift begins, for the report; the minutes "
+        "are a multiple of 5",
     )
     http_port: int | None = Field(
         default=None,
@@ -74,6 +77,14 @@ class ArchiveSettings(Section):
     @classmethod
     def _json_alone(cls, mqtt: MqttSettings) -> MqttSettings:
         return of_subscriber(mqtt, "archive")
+
+    @field_validator("shifts")
+    @classmethod
+    def _begin_with_an_interval(cls, shifts: list[str]) -> list[str]:
+        for shift in shifts:
+            if time.fromisoformat(shift).minute % (INTERVAL_S // 60):
+                raise ValueError(f"{shift}: parts are counted by five minutes; write a time such as 06:00 or 06:05")
+        return shifts
 
     @model_validator(mode="after")
     def _file_needs_no_password(self) -> ArchiveSettings:

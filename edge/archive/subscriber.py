@@ -32,6 +32,8 @@ KEPT_S = 7 * 86_400
 """Seconds for which the broker keeps messages for the archive while it is not connected. Its queue may end earlier;
 then the stations send again what is missing, as far as their history reaches."""
 _TURN_S = 0.05
+# Every message that is stored wakes the thread; the stations are looked at no more often than this.
+_ASK_EVERY_S = 0.1
 _PICTURES: dict[str, PictureKind] = {"image": "picture", "map": "map"}
 
 
@@ -64,6 +66,7 @@ class ArchiveSubscriber:
         self._client_id = settings.mqtt.client_id or f"edge-inspect-archive-{settings.name}-{box_id()}"
         self._reconnection = Reconnection(settings.mqtt, log, "The broker and the stations keep what comes")
         self._filter = StationFilter(settings.stations, "followed")
+        self._ask_at = 0.0
         self.connected, self.connections = False, 0
         self._closing = threading.Event()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -117,7 +120,8 @@ class ArchiveSubscriber:
             if session.subscribed and not self.connected:
                 self.connected = True
                 self._reconnection.say_connected(session)
-            if self.connected:
+            if self.connected and time.monotonic() >= self._ask_at:
+                self._ask_at = time.monotonic() + _ASK_EVERY_S
                 self._ask(session)
         self._acknowledge(session)
         session.turn(self._wake_out, 0)

@@ -194,5 +194,5 @@ def _storable(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\0", " ") if "\0" in value else value
     if isinstance(value, dict):
-        return {name: _storable(each) for name, each in value.items()}
+        return {_storable(name): _storable(each) for name, each in value.items()}
     return [_storable(each) for each in value] if isinstance(value, list) else value

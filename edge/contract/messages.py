@@ -117,6 +117,10 @@ class ViewResult(ContractModel):
     )
 
 
+REASONS_OF_VIEWS = ("view_missing", "view_unmatched")
+"""Reasons that reject a part whatever its score is, because its views do not show all of it."""
+
+
 class Verdict(Message):
     """The decision on one part."""
 
@@ -176,7 +180,7 @@ class Verdict(Message):
         return (
             self.not_found is not None
             or self.score > self.threshold
-            or self.reason in ("view_missing", "view_unmatched")
+            or self.reason in REASONS_OF_VIEWS
         )
 
 

@@ -11,7 +11,7 @@ from edge_inspect.edge.clock import ClockWatch
 from edge_inspect.edge.contract.commands import AnyCommand, Refused, Report, Resend, ReturnAddress, Verb
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import ClockHealth, Health, MqttHealth, OutboxHealth
-from edge_inspect.edge.contract.messages import State, Status, Verdict
+from edge_inspect.edge.contract.messages import REASONS_OF_VIEWS, State, Status, Verdict
 from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.reports import EvidencePage
 from edge_inspect.edge.contract.topics import Topics
@@ -61,7 +61,7 @@ class JointStation:
         """Count a joint verdict that is in the outbox."""
         self._statistics.count(verdict.ok, verdict.latency_ms)
         self._newest = verdict
-        if verdict.reason in ("view_missing", "view_unmatched"):
+        if verdict.reason in REASONS_OF_VIEWS:
             said = [f"view {view.name}: {view.problem}" for view in verdict.views or () if view.problem is not None]
             self._without = f"part {verdict.sequence} was rejected: {'; '.join(said)}"
 

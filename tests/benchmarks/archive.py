@@ -7,8 +7,8 @@ Debian in a folder below /tmp, with its own settings but for the socket, so fsyn
 
 kills    the archive as its process between a real mosquitto and PostgreSQL: a station publishes `--rate` verdicts a
          second while PostgreSQL is killed and started again `--kills` times; then every id must be there once
-insert   `--rows` parts of `--days` days, 2 % of them rejected, in batches of 5,000, through everything that the archive
-         does with a message after the broker: reading, gaps, rows, counts, commit
+insert   `--rows` parts of `--days` days, 2 % of them rejected, in batches of 5,000, through reading, gaps, rows, counts
+         and commit in one thread: without the broker and the hand-over between threads
 queries  the slowest answer of each query of the dashboard over all those days, of five, in the database that `insert`
          has filled; the first answer of each is left out, as it fills the caches
 """
@@ -28,10 +28,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from archive_parts import Fed, Load, opened, rows, running, settings, value
+from archive_parts import Fed, Load, check_all, opened, running, settings
 from bridge_parts import Line, defect, verdict
 from grafana import queries
-from mosquitto import Broker, wait_until
+from mosquitto import Broker
 from postgresql import PostgreSQL
 from sqlalchemy import text
 from table import RESULTS, Row, processor, store
@@ -66,15 +66,8 @@ def kills(work: Path, server: PostgreSQL, options: argparse.Namespace) -> Row:
             server.start()
         parts = load.close()
         lasted = time.monotonic() - began
-        count = "SELECT COUNT(*) FROM verdicts"
-        wait_until(lambda: (value(reader, count) or 0) >= parts, 600, "all parts are stored")
-        wait_until(lambda: value(reader, "SELECT COUNT(*) FROM defects") == parts // 10, 600, "and their defects")
+        check_all(reader, archive, parts)
         archive.stop()
-    sequences = [row["sequence"] for row in rows(reader, "verdicts")]
-    ids = value(reader, "SELECT COUNT(DISTINCT id) FROM verdicts")
-    counted = value(reader, "SELECT SUM(parts) FROM counts")
-    if not (sequences == list(range(1, parts + 1)) and ids == counted == parts):
-        sys.exit(f"{parts} parts were put; {len(sequences)} rows, {ids} ids, {counted} counted")
     reader.dispose()
     line.publisher.close()
     outbox.close()

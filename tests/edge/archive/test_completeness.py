@@ -85,3 +85,53 @@ def test_parts_that_were_announced_and_have_not_come_are_missing(engine: Engine)
 def test_a_time_and_stations_can_be_chosen(engine: Engine, span: Span, expected: int | None) -> None:
     Fed(engine).give(parts(20))
     assert [station.parts for station in found(engine, span)] == ([] if expected is None else [expected])
+
+
+def seconds(first: float | None, last: float | None) -> Span:
+    return Span(*(None if each is None else NOON + timedelta(seconds=each) for each in (first, last)))
+
+
+@pytest.mark.parametrize(
+    ("span", "parts_there", "gaps"),
+    [
+        (seconds(10, None), 8, [(8, 12)]),  # begins inside the gap
+        (seconds(None, 10), 7, [(8, 12)]),  # ends inside the gap
+        (seconds(9, 11), 0, [(8, 12)]),
+        (seconds(13, 18), 5, [(8, 12)]),  # the gap may reach to its begin
+        (seconds(14, 18), 4, []),
+        (seconds(2, 7), 5, []),
+    ],
+)
+def test_a_gap_at_the_edge_of_the_time_is_found(
+    engine: Engine, span: Span, parts_there: int, gaps: list[tuple[int, int]]
+) -> None:
+    Fed(engine).give([part(number) for number in range(1, 21) if not 8 <= number <= 12])
+    (station,) = found(engine, span)
+    assert (station.parts, station.gaps, station.restarts) == (parts_there, gaps, 0)
+
+
+def test_a_station_without_parts_in_the_time_is_left_out_unless_it_has_a_gap_there(engine: Engine) -> None:
+    Fed(engine).give([part(1), part(2), part(3, NOON + timedelta(hours=2))])
+    assert found(engine, seconds(60, 120)) == []
+    assert [station.parts for station in found(engine, seconds(None, 0))] == [0]
+
+
+@pytest.mark.parametrize(
+    ("span", "is_short"),
+    [
+        (seconds(None, 3600), True),  # the newest part is of second 20, and the station was heard an hour later
+        (seconds(1800, None), True),
+        (seconds(1800, 2400), True),
+        (seconds(None, 10), False),
+        (seconds(3700, None), False),
+    ],
+)
+def test_announced_parts_are_missing_in_the_time_in_which_they_may_have_been_decided(
+    engine: Engine, span: Span, is_short: bool
+) -> None:
+    fed = Fed(engine)
+    fed.give(parts(20))
+    announced = health().model_copy(update={"sequence": 25, "at": NOON + timedelta(hours=1)})
+    fed.stations[STATION].announce(ArchivedStatus.model_validate_json(announced.to_json()), retained=False)
+    fed.give(parts(1, first=20))
+    assert [gap for station in found(engine, span) for gap in station.gaps] == ([(21, 25)] if is_short else [])

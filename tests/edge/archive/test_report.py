@@ -83,7 +83,27 @@ def test_the_page_needs_nothing_else_and_runs_nothing(filled: Engine) -> None:
 
 def test_the_report_of_a_time_without_parts_says_so(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert "No part was inspected" in write_page(read_figures(connection, SHIFT), NOON)
+        page = write_page(read_figures(connection, SHIFT), NOON)
+    assert "No part was inspected" in page and "no part is missing" not in page
+
+
+def test_the_report_says_what_is_missing_although_no_part_came(engine: Engine) -> None:
+    Fed(engine).give([part(1, NOON - timedelta(hours=1)), part(5, NOON + timedelta(hours=9))])
+    with engine.connect() as connection:
+        page = write_page(read_figures(connection, SHIFT), NOON)
+    assert "No part was inspected" in page and "missing #2 to #4" in page
+
+
+def test_the_report_says_where_it_is_cut(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = ("The first 2 of this time", "of the newest 4 of all stations")
+    with filled.connect() as connection:
+        page = write_page(read_figures(connection, SHIFT), NOON)
+        assert not any(words in page for words in cut)
+        for module in ("report_figures", "report_page"):
+            monkeypatch.setattr(f"edge_inspect.edge.archive.{module}.MOST_EVENTS", 2)
+            monkeypatch.setattr(f"edge_inspect.edge.archive.{module}.MOST_POSITIONS", 4)
+        page = write_page(read_figures(connection, SHIFT), NOON)
+    assert all(words in page for words in cut) and page.count("The first 2 of this time") == 1
 
 
 def test_the_command_writes_the_last_shift(
@@ -96,6 +116,9 @@ def test_the_command_writes_the_last_shift(
     span = ["--since", "2026-11-30T12:00Z", "--until", "2026-11-30T20:00Z"]
     assert main(["archive", "report", str(file), "--config", str(config), *span]) == 0
     assert "report.html: 65 parts" in capsys.readouterr().err
+    span[1] = "2026-11-30T12:01Z"
+    assert main(["archive", "report", str(file), "--config", str(config), *span]) == 2
+    assert "--since 2026-11-30T12:01:00+00:00: parts are counted by five minutes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

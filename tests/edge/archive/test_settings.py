@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[3]
         ("database: sqlite:////tmp/a.db\nkeep_days: 0", "keep_days"),
         ("database: sqlite:////tmp/a.db\nstations: [plant1]", "site/line/station"),
         ("database: sqlite:////tmp/a.db\nmqtt: {encoding: sparkplug_b}", "the archive reads only JSON"),
+        ("database: sqlite:////tmp/a.db\nshifts: ['06:00', '14:03']", "14:03: parts are counted by five minutes"),
         ("stations: [+/+/+]", "database: is missing"),
     ],
 )

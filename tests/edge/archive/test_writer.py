@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, text
 from station_parts import BUNDLE, status
 
-from edge_inspect.edge.archive.counts import INTERVAL_S, outcome
+from edge_inspect.edge.archive.counts import outcome
 from edge_inspect.edge.archive.message_rows import rows_of
 from edge_inspect.edge.archive.months import partitions
 from edge_inspect.edge.archive.received_messages import ArchivedPart
+from edge_inspect.edge.archive.settings import INTERVAL_S
 from edge_inspect.edge.archive.writer import StoredMessage
 from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.fields import utc_now
@@ -102,15 +103,19 @@ def test_every_outcome_is_counted_by_itself(engine: Engine) -> None:
         part(3, ok=False, score=0.0, not_found="glare", reason="not_found"),
         part(4, shadow=True, score=0.9),
         part(5, NOON + timedelta(hours=2)),
+        part(6, ok=False, score=0.0, reason="view_missing"),
+        part(7, shadow=True, score=0.0, reason="view_unmatched"),
     ]
     Fed(engine).give(kinds)
     found = [(row["ok"], row["outcome"], row["parts"]) for row in rows(engine, "counts")]
     assert sorted(found) == [
         (False, "defect", 1),
         (False, "glare", 1),
+        (False, "view_missing", 1),
         (True, "defect", 1),
         (True, "good", 1),
         (True, "good", 1),
+        (True, "view_unmatched", 1),
     ]
 
 
@@ -166,6 +171,12 @@ def test_text_with_any_character_is_stored(engine: Engine, count: int) -> None:
     made = [part(sequence, part_id="a\0b\t\\N\nü\U0001f600") for sequence in range(1, count + 1)]
     Fed(engine).give(made)
     assert {row["part_id"] for row in rows(engine, "verdicts")} == {"a b\t\\N\nü\U0001f600"}
+
+
+def test_a_field_of_a_later_release_may_have_any_name(engine: Engine) -> None:
+    fields = json.loads(part(1).to_json()) | {"a\0b": {"c\0": [{"\0d": 1}]}}
+    Fed(engine).give_raw([("verdict", json.dumps(fields).encode())])
+    assert [row["more"] for row in rows(engine, "verdicts")] == [{"a b": {"c ": [{" d": 1}]}}]
 
 
 @pytest.mark.parametrize("count", [5, 300])
