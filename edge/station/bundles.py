@@ -35,10 +35,8 @@ PROVEN_AFTER = 10
 """Number of parts that a new bundle must inspect before the engine of the previous bundle is given back."""
 KEPT = 8
 """Number of bundles that are remembered, so that each can be rolled back to the one before it."""
-
 ANSWER_S = 0.5
 """Longest time that a stop waits for the reply to a command whose bundle is being fetched, in seconds."""
-
 
 Answer = Callable[[Refused | None, BundleChange | None], None]
 
@@ -337,8 +335,12 @@ class StationBundles:
         """Return the bundle with its engine, and with the threshold that a command has set for it."""
         engines, precision = self._box.engines, self._station.precision
         engine = engines.open(bundle, precision)
-        loaded = LoadedBundle(bundle, engine, self._station, engines.why(bundle, precision, engine))
-        value = self._box.thresholds.last(self._station.name, bundle.digest, self._recipe)
+        with contextlib.ExitStack() as failing:
+            failing.callback(engines.give_back, engine)
+            loaded = LoadedBundle(bundle, engine, self._station, engines.why(bundle, precision, engine))
+            # Read after the engine was opened, because a command may set it during these minutes.
+            value = self._box.thresholds.last(self._station.name, bundle.digest, self._recipe)
+            failing.pop_all()
         low, high = loaded.threshold_bounds(self._factor)
         if value is not None and low <= value <= high:
             loaded.decider.threshold = value
