@@ -103,7 +103,7 @@ def test_all_are_opened_and_a_change_over_is_done_at_once(make: Callable[..., Li
         ("one", "three", "hmi"),
         ("three", "two", "hmi"),
     ]
-    assert line.changes == 3
+    assert line.changes == 2, "the last one was in force already"
 
 
 def test_one_whose_bundle_is_closed_comes_into_force_when_it_is_open(make: Callable[..., Line]) -> None:
@@ -225,6 +225,7 @@ def test_without_memory_only_what_is_needed_stays_open(make: Callable[..., Line]
     line.step()
     assert line.opened() == ["two"]
     assert not line.recipes.is_settled("one")
+    line.recipes.begin_to_open("one")
     line.open("one")
     line.step("one")  # a frame of it waits
     assert line.opened() == ["one", "two"]
