@@ -14,8 +14,12 @@ from edge_inspect.edge.contract.ids import uuid7_of_now
 log = logging.getLogger(__name__)
 
 ANSWER_S = 30.0
-"""Seconds to wait for the reply, from the command on, or from the last health that says `changing`."""
-_BUSY_S = 0.2
+"""Seconds to wait for the reply: from the command on, or from the first health after `changing` that says otherwise.
+
+While the station says `changing`, its reply is waited for as long as it can be reached.
+"""
+_BUSY_S = 2.0
+"""Seconds until a command that was refused as busy is sent again. The station writes each command to its disk."""
 _ERRORS = {"impossible": "impossible", "unauthorised": "not_allowed", "busy": "busy"}
 
 
@@ -40,6 +44,7 @@ class RecipeHandshake:
         self._request: _Request | None = None
         self._requested = 0
         self._active: str | None = None
+        self._changing = False
         self._error = "none"
 
     def request(self, number: int) -> bool:
@@ -84,18 +89,21 @@ class RecipeHandshake:
         if message.recipe is None:
             return
         self._active = message.recipe if isinstance(message.recipe, str) else message.recipe.active
-        changing = not isinstance(message.recipe, str) and message.recipe.state == "changing"
-        if changing and self._request is not None and self._request.until is not None:
+        if isinstance(message.recipe, str):
+            return
+        was, self._changing = self._changing, message.recipe.state == "changing"
+        if was and not self._changing and self._request is not None and self._request.until is not None:
             self._request.until = now + ANSWER_S
 
     def watch(self, now: float, *, reachable: bool) -> None:
         """Give up a request that the station cannot get, or does not answer; call this every few milliseconds."""
         request = self._request
+        self._changing = self._changing and reachable
         if request is None:
             return
         if not reachable:
             self._fail("no_answer", "the station or the broker cannot be reached")
-        elif request.until is not None and now >= request.until:
+        elif request.until is not None and now >= request.until and not self._changing:
             busy = request.command_id is None
             self._fail("busy" if busy else "no_answer", "busy" if busy else f"no answer for {ANSWER_S:g} s")
 

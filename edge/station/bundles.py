@@ -35,10 +35,8 @@ PROVEN_AFTER = 10
 """Number of parts that a new bundle must inspect before the engine of the previous bundle is given back."""
 KEPT = 8
 """Number of bundles that are remembered, so that each can be rolled back to the one before it."""
-
 ANSWER_S = 0.5
 """Longest time that a stop waits for the reply to a command whose bundle is being fetched, in seconds."""
-
 
 Answer = Callable[[Refused | None, BundleChange | None], None]
 
@@ -128,15 +126,16 @@ class StationBundles:
                 self._let_go(before)
         return loaded, anomaly, decision
 
-    def take_next(self) -> None:
-        """Put the bundle in force that was loaded last, if one waits."""
-        if self._next is not None:
-            (loaded, taken), self._next = self._next, None
-            oldest, self._before, self.current = self._before, self.current, loaded
-            self._unproven = PROVEN_AFTER
-            taken.set()
-            if oldest is not None:
-                self._let_go(oldest)
+    def take_next(self) -> bool:
+        """Put the bundle in force that was loaded last; return whether one waited."""
+        if self._next is None:
+            return False
+        (loaded, taken), self._next = self._next, None
+        oldest, self._before, self.current = self._before, self.current, loaded
+        self._unproven = PROVEN_AFTER
+        taken.set()
+        self._let_go(oldest)
+        return True
 
     def rebuild(self) -> None:
         """Replace an engine that hangs: go back from a new bundle to the previous one, or build the engine again.
@@ -191,8 +190,7 @@ class StationBundles:
     def release(self) -> None:
         """Give back all engines; the object is not used afterwards. Only the engine thread may call this."""
         for loaded in (self.current, self._before):
-            if loaded is not None:
-                self._let_go(loaded)
+            self._let_go(loaded)
 
     def close(self) -> None:
         """Put no further bundle in force, and fetch none; a bundle that waits or is being fetched is refused."""
@@ -251,8 +249,7 @@ class StationBundles:
                     raise Refused("impossible", "the bundle in force has failed and was rolled back; try again")
                 self._remember(change, later, requested_by, configured or self._configured)
         except BaseException:
-            if loaded is not None:
-                self._let_go(loaded)
+            self._let_go(loaded)
             raise
         if loaded is not None:
             self._hand_over(loaded)
@@ -285,9 +282,10 @@ class StationBundles:
         self._degrade(problem)
         self._let_go(wrong)
 
-    def _let_go(self, loaded: LoadedBundle) -> None:
-        """Give back the engine of a bundle that is no longer in force."""
-        self._box.engines.give_back(loaded.engine)
+    def _let_go(self, loaded: LoadedBundle | None) -> None:
+        """Give back the engine of a bundle that is no longer in force, if there is one."""
+        if loaded is not None:
+            self._box.engines.give_back(loaded.engine)
 
     def _remember(
         self,
@@ -337,8 +335,12 @@ class StationBundles:
         """Return the bundle with its engine, and with the threshold that a command has set for it."""
         engines, precision = self._box.engines, self._station.precision
         engine = engines.open(bundle, precision)
-        loaded = LoadedBundle(bundle, engine, self._station, engines.why(bundle, precision, engine))
-        value = self._box.thresholds.last(self._station.name, bundle.digest, self._recipe)
+        with contextlib.ExitStack() as failing:
+            failing.callback(engines.give_back, engine)
+            loaded = LoadedBundle(bundle, engine, self._station, engines.why(bundle, precision, engine))
+            # Read after the engine was opened, because a command may set it during these minutes.
+            value = self._box.thresholds.last(self._station.name, bundle.digest, self._recipe)
+            failing.pop_all()
         low, high = loaded.threshold_bounds(self._factor)
         if value is not None and low <= value <= high:
             loaded.decider.threshold = value

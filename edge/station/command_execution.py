@@ -200,10 +200,10 @@ class CommandExecutor:
             raise Refused("impossible", "this station has another trigger; set the station's trigger to command")
         if self._state.paused:
             raise Refused("impossible", "the station is paused; send resume first")
-        in_force = self._recipes.active
-        if (problem := self._recipes.problem(self._recipes.choose(command.part_id, in_force))) is not None:
+        recipe = self._recipes.choose(command.part_id, self._recipes.active)
+        if (problem := self._recipes.problem(recipe)) is not None:
             raise Refused("impossible", f"no bundle can inspect this part: {problem}")
-        if not self._requests.request_part(command.part_id, in_force):
+        if not self._requests.request_part(command.part_id):
             raise Refused("busy", "triggers come faster than parts are inspected, or the camera gives no frames")
         return {}
 

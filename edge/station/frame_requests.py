@@ -15,7 +15,6 @@ class FrameRequest:
     Attributes:
         inspect: Whether the frame shows a part that is to be inspected.
         part_id: Id of the part, from the trigger; `None` if the trigger named none.
-        recipe: The recipe that was in force when the trigger came; `None` without a trigger, or without recipes.
         snapshots: Ids of the snapshots that are answered with the frame.
         after: Time in seconds of `time.monotonic` at which the trigger came or the pause ended; an older frame must not
             be used. 0: the next frame, whatever its age.
@@ -23,7 +22,6 @@ class FrameRequest:
 
     inspect: bool
     part_id: str | None = None
-    recipe: str | None = None
     snapshots: tuple[str, ...] = ()
     after: float = field(default=0.0, compare=False)
 
@@ -39,7 +37,7 @@ class FrameRequests:
     def __init__(self, *, triggered: bool, waiting: int) -> None:
         self._triggered, self._waiting = triggered, waiting
         self._changed = threading.Condition()
-        self._triggers: deque[tuple[str | None, str | None, float]] = deque()
+        self._triggers: deque[tuple[str | None, float]] = deque()
         self._snapshots: deque[str] = deque()
         self._paused = self._closed = False
         self._resumed = 0.0
@@ -58,16 +56,15 @@ class FrameRequests:
             if not self._triggered:
                 after, self._resumed = self._resumed, 0.0
                 return FrameRequest(True, snapshots=snapshots, after=after)
-            part_id, recipe, came = self._triggers.popleft()
+            part_id, came = self._triggers.popleft()
             self._changed.notify_all()
-            return FrameRequest(True, part_id, recipe, snapshots, came)
+            return FrameRequest(True, part_id, snapshots, came)
 
-    def request_part(self, part_id: str | None, recipe: str | None = None, *, wait: bool = False) -> bool:
+    def request_part(self, part_id: str | None, *, wait: bool = False) -> bool:
         """Ask for the frame of a part; return false if too many triggers wait, or after `close`.
 
         Args:
             part_id: Id of the part, if it is known.
-            recipe: The recipe in force, if the station has recipes.
             wait: Whether to wait until fewer triggers wait.
         """
         with self._changed:
@@ -75,7 +72,7 @@ class FrameRequests:
                 self._changed.wait_for(lambda: self._closed or len(self._triggers) < self._waiting)
             if self._closed or len(self._triggers) >= self._waiting:
                 return False
-            self._triggers.append((part_id, recipe, time.monotonic()))
+            self._triggers.append((part_id, time.monotonic()))
             self._changed.notify_all()
             return True
 

@@ -69,12 +69,19 @@ class Inspector:
         stage = self._stages["engine"]
         waiting = self._ring.take(lambda oldest: self._recipes.is_settled(oldest.capture.recipe))
         if waiting is None:
+            oldest = next(iter(self._ring.waiting), None)
+            if oldest is not None:
+                self._recipes.begin_to_open(oldest.capture.recipe)
             if stage.situation.doing != "failed":
-                stage.idle("no frame waits" if not self._ring.waiting else "the bundle of its recipe is being opened")
+                stage.idle("no frame waits" if oldest is None else "the bundle of its recipe is being opened")
             return False
-        if (problem := self._recipes.problem(waiting.capture.recipe)) is not None:
-            # No failure of the engine: building it again would not help.
-            self._miss(problem)
+        recipe = waiting.capture.recipe
+        if self._recipes.bundle_of(recipe) is None:
+            # No failure of the engine: building it again would not help. Without a problem, another part has just had
+            # the bundle tried again.
+            self._miss(
+                self._recipes.problem(recipe) or f"recipe {recipe}: its bundle could not be opened for this part"
+            )
             self._ring.recycle(waiting.capture.frame)
             return True
         stage.work()

@@ -65,7 +65,11 @@ class OpenRecipes:
         self._failed: dict[str | None, tuple[str, float]] = {}
         self._opening: set[str | None] = set()
         self._used: dict[str | None, float] = {}
-        self._over = self._closed = False
+        self._rebuilding: set[str | None] = set()
+        """The recipes whose engine is being built again, which stay open."""
+        self._closed = False
+        self._over = False
+        """Whether a bundle has to be closed, or the engines have changed since that was last examined."""
 
     def __contains__(self, recipe: str | None) -> bool:
         return recipe in self._open
@@ -96,7 +100,7 @@ class OpenRecipes:
         with self.lock:
             self._used[recipe] = time.monotonic() if used is None else used
             self._open = {**self._open, recipe: bundles}
-            self._over = bool(self._to_close(()))
+            self._over = self._is_over()
         self._opened(recipe, bundles.current)
         return bundles
 
@@ -114,10 +118,11 @@ class OpenRecipes:
             problem = f"bug in edge-inspect: {error!r}; its log has the traceback"
         with self.lock:
             self._opening.discard(recipe)
-            self._failed = {name: failed for name, failed in self._failed.items() if name != recipe}
+            failed = {name: each for name, each in self._failed.items() if name != recipe}
             if problem is not None:
                 log.error("%s: the bundle of the recipe %s cannot be opened: %s", self._station.name, recipe, problem)
-                self._failed[recipe] = (problem, time.monotonic() + AGAIN_S)
+                failed[recipe] = (problem, time.monotonic() + AGAIN_S)
+            self._failed = failed
         self._box.ready.set()
         return problem
 
@@ -153,13 +158,14 @@ class OpenRecipes:
             kept: Returns the recipes that must stay open.
         """
         for bundles in self._open.values():
-            bundles.take_next()
+            if bundles.take_next():
+                self._over = True
         # Another thread may hold the lock while it writes to a disk. Then the next call closes them.
         if self._over and self.lock.acquire(blocking=False):
             try:
                 for name in self._to_close(kept()):
                     self._close(name)
-                self._over = bool(self._to_close(()))
+                self._over = self._is_over()
             finally:
                 self.lock.release()
 
@@ -171,9 +177,15 @@ class OpenRecipes:
 
     def rebuild(self, engine: Engine) -> None:
         """Replace an engine that hangs in all recipes that use it; see `StationBundles.rebuild`."""
-        for bundles in self._open.values():
-            if bundles.current.engine is engine:
+        with self.lock:
+            hanging = {name: bundles for name, bundles in self._open.items() if bundles.current.engine is engine}
+            self._rebuilding = set(hanging)
+        try:
+            for bundles in hanging.values():
                 bundles.rebuild()
+        finally:
+            with self.lock:
+                self._rebuilding, self._over = set(), True
 
     def uses(self, engine: Engine) -> bool:
         """Return whether a recipe uses an engine."""
@@ -192,7 +204,7 @@ class OpenRecipes:
 
     def _open_all(self) -> None:
         for i, name in enumerate(self.names):
-            if self._closed or self._over:
+            if self._closed or self._to_close(()):
                 return
             # Those at the end of the list are closed first, and before any that has judged a part.
             self.try_to_open(name, -float(i))
@@ -203,10 +215,16 @@ class OpenRecipes:
         closed.release()
         log.info("%s: the bundle of the recipe %s is closed, to free memory", self._station.name, recipe)
 
+    def _is_over(self) -> bool:
+        """Return whether the engines take too much memory; the last one stays open in any case."""
+        engines = {bundles.current.engine for bundles in self._open.values()}
+        return len(engines) > 1 and bool(self._to_close(()))
+
     def _to_close(self, kept: Collection[str | None]) -> list[str | None]:
         found = []
         for name, bundles in self._open.items():
             loaded = bundles.current
             size = self._box.engines.bytes_of(loaded.bundle, loaded.engine)
-            found.append(OpenRecipe(name, loaded.engine, size, self._used[name], name in kept or bundles.is_changing))
+            stays = name in kept or name in self._rebuilding or bundles.is_changing
+            found.append(OpenRecipe(name, loaded.engine, size, self._used[name], stays))
         return recipes_to_close(found, self._station.recipe_memory_mb * _MB)

@@ -152,9 +152,13 @@ class StationRecipes:
         """
         matching = self._patterns.recipe_of(part_id)
         recipe = in_force if matching is None else matching
+        self.begin_to_open(recipe)
+        return recipe
+
+    def begin_to_open(self, recipe: str | None) -> None:
+        """Have the bundle of a recipe opened if it is closed, and return at once."""
         if recipe not in self._open:
             self._open.begin_to_open(recipe)
-        return recipe
 
     def problem(self, recipe: str | None) -> str | None:
         """Return why the bundle of a recipe cannot be opened; `None` if it is open, or not known to be unusable."""
@@ -163,12 +167,9 @@ class StationRecipes:
     def is_settled(self, recipe: str | None) -> bool:
         """Return whether a part of a recipe can be dealt with now: its bundle is open, or cannot be opened.
 
-        If neither is so, the opening begins.
+        This takes no lock, so it may be called while another one is held.
         """
-        if recipe in self._open or self._open.problem(recipe) is not None:
-            return True
-        self._open.begin_to_open(recipe)
-        return False
+        return recipe in self._open or self._open.problem(recipe) is not None
 
     def inspect(self, recipe: str | None, frame: Frame) -> tuple[LoadedBundle, AnomalyMap, Decision]:
         """Inspect a frame by a recipe; see `StationBundles.inspect`.
@@ -243,7 +244,8 @@ class StationRecipes:
                 self._open.in_thread(self._open_and_change, recipe, requested_by, answer)
                 return None
             change = self._put_in_force(recipe, requested_by)
-        self._listener.changed()
+        if change.before != change.after:
+            self._listener.changed()
         return change
 
     def close(self) -> None:

@@ -210,7 +210,7 @@ class Station:
     def choose_recipe(self, capture: Capture, request: FrameRequest) -> str | None:
         """Return the recipe of a frame. `CameraListener` describes this and the next four methods."""
         if self._requests.triggered and request.inspect:
-            return self.recipes.choose(capture.part_id, request.recipe)
+            return self.recipes.choose(capture.part_id, self.recipes.in_force_at(request.after))
         # Clocks may be set, but not often between the picture and here.
         age_s = max(0.0, (utc_now() - capture.captured_at).total_seconds())
         in_force = self.recipes.in_force_at(time.monotonic() - age_s)
@@ -285,7 +285,7 @@ class Station:
         if self.state.paused or self._requests.closed:
             return
         wait = self._station.policy == "every" and self._trigger_waits
-        if not self._requests.request_part(None, self.recipes.active, wait=wait) and not self._requests.closed:
+        if not self._requests.request_part(None, wait=wait) and not self._requests.closed:
             self._statistics.count_failed()
             self._alarms.let_pass()
 

@@ -81,8 +81,8 @@ def test_a_busy_station_is_asked_again_and_not_for_ever() -> None:
     now = 0.0
     while now < ANSWER_S:
         plc.answer(plc.ask(now), now, refusal="busy")
-        assert plc.one.ask(now) is None
-        now += 0.5
+        assert plc.one.ask(now + 1.9) is None  # the station writes each command to its disk
+        now += 2.0
         plc.one.watch(min(now, ANSWER_S - 0.01), reachable=True)
     assert plc.shows() == (2, 0, "changing", "none")
     plc.one.watch(ANSWER_S, reachable=True)
@@ -94,10 +94,49 @@ def test_without_an_answer_it_fails_unless_the_station_says_that_it_is_changing(
     plc.one.request(1)
     plc.ask(0.0)
     plc.hear({"active": "jar", "state": "changing"}, now=20.0)
-    plc.one.watch(20.0 + ANSWER_S - 0.1, reachable=True)
+    ended = 20.0 + 100 * ANSWER_S
+    plc.one.watch(ended, reachable=True)
     assert plc.shows() == (1, 2, "changing", "none")
-    plc.one.watch(20.0 + ANSWER_S, reachable=True)
+    plc.hear({"active": "jar", "state": "active"}, now=ended)
+    plc.hear({"active": "jar", "state": "active"}, now=ended + ANSWER_S / 2)  # which is no sign of an answer to come
+    plc.one.watch(ended + ANSWER_S - 0.1, reachable=True)
+    assert plc.shows() == (1, 2, "changing", "none")
+    plc.one.watch(ended + ANSWER_S, reachable=True)
     assert plc.shows() == (1, 2, "failed", "no_answer")
+
+
+def test_a_change_that_takes_minutes_is_waited_for_though_health_is_rare() -> None:
+    plc = Plc()
+    plc.one.request(2)
+    command = plc.ask(0.0)
+    plc.hear({"active": "bottle", "state": "changing"}, now=0.5)
+    plc.one.watch(600.0, reachable=True)
+    plc.answer(command, 600.0, recipe={"before": "bottle", "after": "jar"})
+    assert plc.shows() == (2, 2, "active", "none")
+
+
+def test_a_request_during_another_change_over_waits_for_its_end() -> None:
+    plc = Plc()
+    plc.hear({"active": "bottle", "state": "changing"})
+    plc.one.request(2)
+    plc.answer(plc.ask(1.0), 1.0, refusal="busy")
+    plc.one.watch(ANSWER_S + 10, reachable=True)
+    command = plc.ask(ANSWER_S + 10)
+    plc.answer(command, ANSWER_S + 10, recipe={"before": "bottle", "after": "jar"})
+    assert plc.shows() == (2, 2, "active", "none")
+
+
+def test_a_station_that_is_lost_while_it_is_changing_fails_and_is_not_taken_for_changing_later() -> None:
+    plc = Plc()
+    plc.one.request(2)
+    plc.ask(0.0)
+    plc.hear({"active": "bottle", "state": "changing"})
+    plc.one.watch(1.0, reachable=False)
+    assert plc.shows() == (2, 1, "failed", "no_answer")
+    plc.one.request(2)
+    plc.ask(2.0)
+    plc.one.watch(2.0 + ANSWER_S, reachable=True)
+    assert plc.shows() == (2, 1, "failed", "no_answer")
 
 
 def test_a_station_that_cannot_be_reached_fails_at_once() -> None:

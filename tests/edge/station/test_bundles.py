@@ -21,7 +21,7 @@ from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.engines import Engine
-from edge_inspect.edge.errors import BundleError, EngineError
+from edge_inspect.edge.errors import BundleError, EngineError, OutboxError
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.station import loaded_bundle
 from edge_inspect.edge.station.bundles import PROVEN_AFTER, StationBundles
@@ -275,3 +275,23 @@ def test_a_mistake_of_ours_is_answered_and_the_old_one_goes_on(
     monkeypatch.setattr(line.box.engines, "open", broken)
     assert "bug in edge-inspect" in (line.change("b") or "")
     assert "ZeroDivisionError" in caplog.text and line.name == "a"
+
+
+def test_the_engine_of_a_bundle_that_cannot_be_made_is_given_back(
+    make: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, opened = make(), []
+    open_engine = line.box.engines.open
+
+    def note(*arguments: Any) -> Engine:
+        opened.append(open_engine(*arguments))
+        return opened[-1]
+
+    def unreadable(*_: object) -> None:
+        raise OutboxError("the thresholds cannot be read")
+
+    monkeypatch.setattr(line.box.engines, "open", note)
+    monkeypatch.setattr(line.box.thresholds, "last", unreadable)
+    assert "the thresholds cannot be read" in (line.change("b") or "")
+    with pytest.raises(EngineError, match="is closed"):
+        opened[0].infer(BRIGHT)

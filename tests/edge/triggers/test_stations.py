@@ -18,10 +18,12 @@ from tiny_bundle import write
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.contract.replies import RecipeChange
 from edge_inspect.edge.engine_loop import EngineLoop
 from edge_inspect.edge.frame.images import write_image
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.station.alarms import OVERLOAD
+from edge_inspect.edge.station.change_records import RequestedBy
 from edge_inspect.edge.station.station import Station
 
 
@@ -92,6 +94,24 @@ def test_a_clock_too_fast_waits_with_every_and_raises_the_alarm(
     station.publish_health()
     assert station.health is not None and station.health.frames.dropped == 0
     assert [verdict["part_id"] for verdict in verdicts(outbox)][:8] == ["0", "1", "2", "3", "4", "5", "0", "1"]
+
+
+def test_a_part_that_waited_for_room_has_the_recipe_of_its_trigger(
+    run: Run, bundle: Bundle, tmp_path: Path, pictures: str, outbox: MemoryOutbox
+) -> None:
+    """The clock waits when the change-over comes, and triggers its part after the reply."""
+    recipes = [{"name": name, "bundle": bundle.path} for name in ("one", "two")]
+    settings = make_settings(
+        tmp_path, bundle.path, recipes=recipes, camera=pictures, trigger="every 1 ms", policy="every", queue=1
+    )
+    station, loop = run(settings)
+    wait_until(lambda: station.ring.blocked and station.recipes.bundle_of("two") is not None, 60)
+    time.sleep(0.2)  # until the clock waits too, behind one part in the ring, one that waits for it, and one request
+    change = station.recipes.change("two", RequestedBy(), lambda *answer: None)
+    assert change == RecipeChange(before="one", after="two")
+    loop.start()
+    wait_until(lambda: len(verdicts(outbox)) >= 6, 60)
+    assert [verdict["recipe"] for verdict in verdicts(outbox)][:6] == ["one"] * 3 + ["two"] * 3
 
 
 def test_parts_that_a_line_lets_go_by_are_counted(run: Run, bundle: Bundle, tmp_path: Path, pictures: str) -> None:
