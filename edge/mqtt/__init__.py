@@ -5,6 +5,7 @@ encodings.py            the encodings JSON and Sparkplug B: session and topics o
 reconnection.py         reconnects: MQTT version, logging of problems, pauses
 session.py              one connection from CONNECT to its end
 pattern_session.py      a session whose subscriptions have wildcards
+loop_feed.py            the connection of a program that shows many stations from an event loop
 held_session.py         a session that acknowledges what it receives when that is stored
 collecting_session.py   a held session that collects messages, and acknowledges all of them
 collecting_subscriber.py  keeps a collecting session connected, in a thread of its own

@@ -16,6 +16,20 @@ _MOST_REGIONS = 32
 _Kind = ua.VariantType
 # asyncua makes the classes of the node set when that is imported.
 _ua: Any = ua
+_FIELDS = {
+    "HasTransferableDataOnFile": _Kind.Boolean,
+    "IsPartial": _Kind.Boolean,
+    "IsSimulated": _Kind.Boolean,
+    "ResultState": _Kind.Int32,
+    "ResultId": _Kind.ExtensionObject,
+    "PartId": _Kind.ExtensionObject,
+    "ExternalRecipeId": _Kind.ExtensionObject,
+    "InternalRecipeId": _Kind.ExtensionObject,
+    "InternalConfigurationId": _Kind.ExtensionObject,
+    "JobId": _Kind.ExtensionObject,
+    "CreationTime": _Kind.DateTime,
+    "ProcessingTimes": _Kind.ExtensionObject,
+}
 
 
 def result(part: ReceivedPart) -> Any:
@@ -35,6 +49,14 @@ def result(part: ReceivedPart) -> Any:
         ProcessingTimes=processing_times(part),
         ResultContent=content(part),
     )
+
+
+def fields(part: ReceivedPart) -> dict[str, ua.Variant]:
+    """Return the fields of `result` one by one, as events, variables and outputs of methods have them."""
+    made = result(part)
+    kinds = {name: ua.Variant(getattr(made, name), kind) for name, kind in _FIELDS.items()}
+    facts = [each.Value for each in made.ResultContent]
+    return kinds | {"ResultContent": ua.Variant(facts, _Kind.ExtensionObject, is_array=True)}
 
 
 def part_id(part: ReceivedPart) -> Any:

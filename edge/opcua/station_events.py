@@ -14,20 +14,14 @@ from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.opcua import machine_vision as mv
 from edge_inspect.edge.opcua.machine_vision import MachineVision, Named
 from edge_inspect.edge.opcua.received_messages import ReceivedPart
-from edge_inspect.edge.opcua.result_values import (
-    COMPLETED,
-    configuration,
-    content,
-    internal_recipe,
-    part_id,
-    processing_times,
-    recipe,
-)
+from edge_inspect.edge.opcua.result_values import fields, internal_recipe, recipe
 
 _Kind = ua.VariantType
 _ua: Any = ua
 INFORMATION, WARNING, ERROR = 100, 500, 800
 """Severities of events, of 1 to 1000."""
+_UNSENT = ("HasTransferableDataOnFile",)
+"""Fields of a result that ResultReadyEventType lacks."""
 _USED = (
     *(mv.RESULT_READY_EVENT_TYPE, mv.STATE_CHANGED_EVENT_TYPE, mv.ERROR_EVENT_TYPE, mv.ERROR_RESOLVED_EVENT_TYPE),
     *(mv.RECIPE_PREPARED_EVENT_TYPE, mv.INFORMATION_EVENT_TYPE, mv.WARNING_CONDITION_TYPE, mv.ERROR_CONDITION_TYPE),
@@ -106,26 +100,11 @@ class StationEvents:
         """Say that a part was judged."""
         verdict = "accepted" if part.ok else "rejected"
         name = f" {part.part_id}" if part.part_id else ""
-        fields = [
-            Field("ResultId", _ua.ResultIdDataType(Id=part.id), _Kind.ExtensionObject),
-            Field("IsPartial", False, _Kind.Boolean),
-            Field("IsSimulated", False, _Kind.Boolean),
-            Field("ResultState", COMPLETED, _Kind.Int32),
-            Field("JobId", _ua.JobIdDataType(Id=part.id), _Kind.ExtensionObject),
-            Field("PartId", part_id(part), _Kind.ExtensionObject),
-            Field("ExternalRecipeId", None if part.recipe is None else recipe(part.recipe), _Kind.ExtensionObject),
-            Field(
-                "InternalRecipeId",
-                internal_recipe(part.recipe, part.bundle.name, part.bundle.digest),
-                _Kind.ExtensionObject,
-            ),
-            Field("InternalConfigurationId", configuration(part), _Kind.ExtensionObject),
-            Field("CreationTime", part.decided_at, _Kind.DateTime),
-            Field("ProcessingTimes", processing_times(part), _Kind.ExtensionObject),
-            Field("ResultContent", [each.Value for each in content(part)], _Kind.ExtensionObject),
+        shown = [
+            Field(name, each.Value, each.VariantType) for name, each in fields(part).items() if name not in _UNSENT
         ]
         message = f"part {part.sequence}{name} is {verdict}, score {part.score:.4f}"
-        await self._send(self._types.make(mv.RESULT_READY_EVENT_TYPE, message, INFORMATION, fields))
+        await self._send(self._types.make(mv.RESULT_READY_EVENT_TYPE, message, INFORMATION, shown))
 
     async def state_changed(self, before: Named, after: Named, transition: Named | None) -> None:
         """Say that a state machine is in another state."""

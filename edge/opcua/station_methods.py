@@ -13,18 +13,8 @@ from asyncua.ua.uaerrors import BadNoMatch
 from edge_inspect.edge.opcua.access import Caller, caller
 from edge_inspect.edge.opcua.part_history import PartHistory
 from edge_inspect.edge.opcua.received_messages import ReceivedPart
-from edge_inspect.edge.opcua.result_values import (
-    COMPLETED,
-    configuration,
-    content,
-    internal_recipe,
-    part_id,
-    processing_times,
-    recipe,
-    result,
-)
+from edge_inspect.edge.opcua.result_values import COMPLETED, fields, internal_recipe, result
 from edge_inspect.edge.opcua.station_commands import UNKNOWN, WRONG_STATE, Outcome, StationCommands
-from edge_inspect.edge.opcua.vision_state import VisionState
 from edge_inspect.edge.page.roles import Role
 
 _Kind = ua.VariantType
@@ -32,6 +22,12 @@ _ua: Any = ua
 MOST_RESULTS = 1000
 """Largest number of results that GetResultListFiltered returns."""
 MOST_RECIPES = 1000
+_COMPONENTS = (
+    *("HasTransferableDataOnFile", "ResultHandle", "IsPartial", "IsSimulated", "ResultState", "MeasId", "PartId"),
+    *("ExternalRecipeId", "InternalRecipeId", "ProductId", "ExternalConfigurationId", "InternalConfigurationId"),
+    *("JobId", "CreationTime", "ProcessingTimes", "ResultContent", "Error"),
+)
+"""The outputs of GetResultComponentsById."""
 _GOOD, _MISMATCH = ua.StatusCode(), ua.StatusCode(ua.StatusCodes.BadTypeMismatch)
 Outputs = list[ua.Variant]
 Do = Callable[[Caller, list[Any]], Awaitable[Outputs]]
@@ -41,10 +37,6 @@ class StationModel(Protocol):
     """What the methods need to know of their station, and change."""
 
     halted: bool
-
-    @property
-    def state(self) -> VisionState:
-        """The state that the station is in."""
 
     @property
     def recipes(self) -> list[str]:
@@ -209,28 +201,14 @@ class StationMethods:
 
     async def _components(self, who: Caller, given: list[Any]) -> Outputs:
         part = await self._find(given[0])
-        no, nothing = ua.Variant(False, _Kind.Boolean), ua.Variant()
+        shown = dict.fromkeys(_COMPONENTS, ua.Variant()) | {"ResultHandle": _unsigned(0), "Error": _int(0)}
         if part is None:
-            return [no, _unsigned(0), no, no, _int(0), *[nothing] * 11, _int(UNKNOWN)]
-        return [
-            no,
-            _unsigned(0),
-            no,
-            no,
-            _int(COMPLETED),
-            nothing,
-            _object(part_id(part)),
-            _object(recipe(part.recipe) if part.recipe is not None else None),
-            _object(internal_recipe(part.recipe, part.bundle.name, part.bundle.digest)),
-            nothing,
-            nothing,
-            _object(configuration(part)),
-            _object(_ua.JobIdDataType(Id=part.id)),
-            ua.Variant(part.decided_at, _Kind.DateTime),
-            _object(processing_times(part)),
-            ua.Variant([each.Value for each in content(part)], _Kind.ExtensionObject, is_array=True),
-            _int(0),
-        ]
+            no = ua.Variant(False, _Kind.Boolean)
+            shown |= {"HasTransferableDataOnFile": no, "IsPartial": no, "IsSimulated": no}
+            shown |= {"ResultState": _int(0), "Error": _int(UNKNOWN)}
+        else:
+            shown |= fields(part)
+        return [shown[name] for name in _COMPONENTS]
 
     async def _find(self, identity: Any) -> ReceivedPart | None:
         return await asyncio.to_thread(self._history.part, self._key, _identity(identity))

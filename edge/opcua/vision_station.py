@@ -17,11 +17,10 @@ from edge_inspect.edge.opcua.received_messages import (
     ReceivedPart,
     ReceivedStatus,
 )
-from edge_inspect.edge.opcua.result_values import COMPLETED, configuration, internal_recipe, result
+from edge_inspect.edge.opcua.result_values import fields, result
 from edge_inspect.edge.opcua.station_events import StationEvents
 from edge_inspect.edge.opcua.station_nodes import StationNodes
 from edge_inspect.edge.opcua.vision_state import (
-    PREOPERATIONAL,
     VisionState,
     failed_stages,
     system_state,
@@ -74,11 +73,6 @@ class VisionStation:
         if newest is not None:
             await self._show_part(newest)
         await self.look_again()
-
-    @property
-    def state(self) -> VisionState:
-        """The state that the station is in."""
-        return self._state or PREOPERATIONAL
 
     @property
     def recipes(self) -> list[str]:
@@ -169,23 +163,12 @@ class VisionStation:
 
     async def _show_part(self, part: ReceivedPart) -> None:
         self._newest = part.id
-        values, at, components = self._values, part.decided_at, self._nodes.components
+        values, at = self._values, part.decided_at
         await values.put_all(self._nodes.inspection, PART_VALUES, part, at)
-        made = result(part)
-        shown = {
-            "ResultId": ua.Variant(made.ResultId, _Kind.ExtensionObject),
-            "JobId": ua.Variant(made.JobId, _Kind.ExtensionObject),
-            "InternalRecipeId": ua.Variant(
-                internal_recipe(part.recipe, part.bundle.name, part.bundle.digest), _Kind.ExtensionObject
-            ),
-            "InternalConfigurationId": ua.Variant(configuration(part), _Kind.ExtensionObject),
-            "IsPartial": ua.Variant(False, _Kind.Boolean),
-            "ResultState": ua.Variant(COMPLETED, _Kind.Int32),
-            "CreationTime": ua.Variant(at, _Kind.DateTime),
-        }
-        for name, variant in shown.items():
-            await values.put(components[name], variant, at)
-        await values.put(self._nodes.result, ua.Variant(made, _Kind.ExtensionObject), at)
+        for name, variant in fields(part).items():
+            if name in self._nodes.components:
+                await values.put(self._nodes.components[name], variant, at)
+        await values.put(self._nodes.result, ua.Variant(result(part), _Kind.ExtensionObject), at)
 
     async def _show_state(self, state: VisionState) -> None:
         machine = self._vision.states[state.machine]

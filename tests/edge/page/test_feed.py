@@ -17,6 +17,7 @@ from station_parts import mqtt, status
 
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.labels.store import LabelStore
+from edge_inspect.edge.mqtt import loop_feed
 from edge_inspect.edge.page import feed as feed_module
 from edge_inspect.edge.page.feed import Feed, topics
 from edge_inspect.edge.page.label_publisher import LabelPublisher
@@ -197,7 +198,7 @@ def test_a_broker_that_restarts_is_found_again(follow: Follow, broker: Broker) -
 def test_a_page_that_is_behind_lets_the_broker_wait(
     follow: Follow, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "MOST_WAITING", 5)
+    monkeypatch.setattr(loop_feed, "MOST_WAITING", 5)
     followed = follow()
     held, release = threading.Event(), threading.Event()
     followed.loop.call_soon_threadsafe(lambda: (held.set(), release.wait(PATIENCE)))
