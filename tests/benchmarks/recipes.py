@@ -1,11 +1,13 @@
 """Change-overs under load, by each way: every part is judged by the recipe asked for, and how long the reply takes.
 
-    python tests/benchmarks/recipes.py [--changes 200] [--rate 20] [--ways mqtt modbus part_id] [--nodelay]
+    python tests/benchmarks/recipes.py [--changes 200] [--rate 20] [--ways mqtt modbus part_id opcua]
+                                        [--nodelay] [--busy]
 
 Runs `edge-inspect run` and `edge-inspect bridge` as processes of their own with a real broker, and a triggered station
 with two recipes, of which one accepts the picture and the other rejects it. Triggers come at `--rate` a second and are
 not waited for, so parts are under way during every change-over. By `mqtt` the command `recipe` is sent, and the time
 until its reply is measured. By `modbus` a PLC writes the register and reads it until the change-over is done. By
+`opcua` asyncua's client, logged in as an operator, calls SelectRecipe of `edge-inspect opcua`, a process too. By
 `part_id` every part's id chooses its recipe, and the time from the trigger to the verdict is measured where the recipe
 changes. Before, both bundles are opened. Checked at the end: every part has one verdict, in order, by the recipe that
 was asked for.
@@ -16,6 +18,7 @@ back until the sender of the command has confirmed, on the level of TCP, what it
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import random
@@ -24,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +44,13 @@ from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.demo.broker import free_port
 
 sys.path.append(str(Path(__file__).parents[1]))
-from mosquitto import Broker
+from mosquitto import Broker, wait_until
+from opcua_parts import connected, make_keys, write_opcua
 from recipe_line import ACCEPTS, REJECTS, is_right, station, write_bundles, write_frames
 
 TOPICS = Topics("bench", "line", "a")
 BOTH = (ACCEPTS, REJECTS)
-WAYS = ("mqtt", "modbus", "part_id")
+WAYS = ("mqtt", "modbus", "part_id", "opcua")
 PATIENCE = 120
 Message = dict[str, Any]
 
@@ -139,6 +143,42 @@ class Plc:
 
 
 @contextlib.contextmanager
+def program(work: Path, name: str, config: Path) -> Iterator[Path]:
+    """One of the programs as a process; gives the file of its log."""
+    log = work / f"{name}.log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edge_inspect.edge.cli", name, "--config", config], stderr=said
+        )
+    try:
+        yield log
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def opcua_client(work: Path, port: int) -> Iterator[Callable[[str], float]]:
+    """The OPC UA server as a process, and its client; gives what changes over and returns the seconds that it took."""
+    config, settings = write_opcua(work, port)
+    key, loop = f"{TOPICS.site}/{TOPICS.line}/{TOPICS.station}", asyncio.new_event_loop()
+    with program(work, "opcua", config) as log, contextlib.closing(loop):
+        wait_until(lambda: f"{key} is shown" in log.read_text(), PATIENCE)
+        login = contextlib.AsyncExitStack()
+        client = loop.run_until_complete(login.enter_async_context(connected(settings, make_keys(work))))
+        owner, method = (client.get_node(f"ns=1;s={key}.Inspection{name}") for name in ("", ".SelectRecipe"))
+
+        def change(recipe: str) -> float:
+            began = time.perf_counter()
+            error, reason = loop.run_until_complete(owner.call_method(method.nodeid, recipe))
+            assert error == 0, reason
+            return time.perf_counter() - began
+
+        yield change
+        loop.run_until_complete(login.aclose())
+
+
+@contextlib.contextmanager
 def running(work: Path, *, pattern: bool, nodelay: bool) -> Iterator[tuple[int, int]]:
     """Service and bridge as processes; gives the ports of broker and bridge."""
     broker = Broker(work, settings=f"allow_anonymous true\nset_tcp_nodelay {str(nodelay).lower()}")
@@ -160,14 +200,10 @@ def running(work: Path, *, pattern: bool, nodelay: bool) -> Iterator[tuple[int, 
             "modbus": {"port": modbus},
             "state": str(work / "state.json"),
         }
-        for program, content in (("run", settings), ("bridge", bridge)):
-            config = work / f"{program}.yaml"
+        for name, content in (("run", settings), ("bridge", bridge)):
+            config = work / f"{name}.yaml"
             config.write_text(yaml.safe_dump(content))
-            command = [sys.executable, "-m", "edge_inspect.edge.cli", program, "--config", str(config)]
-            with (work / f"{program}.log").open("wb") as log:
-                process = subprocess.Popen(command, stderr=log)
-            ends.callback(process.wait)
-            ends.callback(process.terminate)
+            ends.enter_context(program(work, name, config))
         yield broker.port, modbus
 
 
@@ -178,15 +214,22 @@ def run(way: str, changes: int, rate: float, *, nodelay: bool) -> Message:
         work = Path(name)
         write_bundles(work / "bundles")
         write_frames(work / "frames", size=(480, 640))
-        with running(work, pattern=way == "part_id", nodelay=nodelay) as (port, modbus):
+        with contextlib.ExitStack() as ends:
+            port, modbus = ends.enter_context(running(work, pattern=way == "part_id", nodelay=nodelay))
             line, plc = Line(port, rate), Plc(modbus)
+            changing: dict[str, Callable[[str], float]] = {
+                "mqtt": line.change,
+                "modbus": lambda recipe: plc.change(BOTH.index(recipe) + 1),
+            }
+            if way == "opcua":
+                changing[way] = ends.enter_context(opcua_client(work, port))
             for recipe in (REJECTS, ACCEPTS):  # from now on both are open
                 line.change(recipe)
             in_force, times, part, done = ACCEPTS, [], 0, 0
             while done < changes:
                 following = next(each for each in BOTH if each != in_force)
-                if way != "part_id":
-                    times.append(line.change(following) if way == "mqtt" else plc.change(BOTH.index(following) + 1))
+                if way in changing:
+                    times.append(changing[way](following))
                 in_force, done = following, done + 1
                 for _ in range(rng.randint(1, 3)):
                     part += 1
@@ -212,10 +255,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--nodelay", action="store_true")
+    parser.add_argument("--busy", action="store_true", help="mark the rows as measured on a busy machine")
     arguments = parser.parse_args()
     for way in arguments.ways:
         row = run(way, arguments.changes, arguments.rate, nodelay=arguments.nodelay)
-        store(RESULTS / "recipes.csv", row, ("way", "rate", "nodelay"))
+        row["machine"] = "busy" if arguments.busy else "idle"
+        store(RESULTS / "recipes.csv", row, ("way", "rate", "nodelay", "machine"))
         for key, value in row.items():
             print(f"{key:16} {value}")
         assert not row["wrong"], "parts were judged by the wrong recipe"
