@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -30,15 +30,18 @@ class SeenLine:
         views: Number of stations.
         seed: Of all that is random.
         missed: Share of triggers that a station misses.
+        stalls: Share of verdicts before which a station stalls for 2.2 to 2.8 s; what it has seen meanwhile comes then.
         bad: Share of parts that a station rejects.
 
     Attributes:
         sights: What each view has published, by the name of the view and the sequence number.
     """
 
-    def __init__(self, port: int, views: int, seed: int, *, missed: float = 0.02, bad: float = 0.1) -> None:
+    def __init__(
+        self, port: int, views: int, seed: int, *, missed: float = 0.02, stalls: float = 0.0, bad: float = 0.1
+    ) -> None:
         self._random = random.Random(seed)
-        self._missed, self._bad = missed, bad
+        self._missed, self._stalls, self._bad = missed, stalls, bad
         self._port = port
         self.stations = [
             ViewStation(port, MemoryOutbox(), Topics("plant", "line1", f"s{number}")) for number in range(views)
@@ -71,6 +74,8 @@ class SeenLine:
             due = 0.0
             for number in range(parts):
                 due = max(due, number / rate + self._random.uniform(0, delay_s))
+                if self._stalls and self._random.random() < self._stalls:
+                    due += self._random.uniform(2.2, 2.8)
                 if self._random.random() >= self._missed:
                     events.append((due, view, number))
         begin, base = time.monotonic(), self._parts
@@ -119,9 +124,19 @@ class Findings:
     mistakes: list[str] = field(default_factory=list)
 
 
-def check(verdicts: Iterable[dict[str, Any]], line: SeenLine, votes: int) -> Findings:
-    """Compare joint verdicts, as a subscriber has received them, with what the stations have said: brute force."""
-    found, views = Findings(), {f"v{number}" for number in range(len(line.stations))}
+def check(
+    verdicts: Iterable[dict[str, Any]], line: SeenLine, votes: int, deciding: Sequence[str] | None = None
+) -> Findings:
+    """Compare joint verdicts, as a subscriber has received them, with what the stations have said: brute force.
+
+    Args:
+        verdicts: The joint verdicts, with repeats.
+        line: The stations.
+        votes: Number of views that must reject a part.
+        deciding: The views that decide; `None`: all.
+    """
+    found = Findings()
+    views = set(deciding if deciding is not None else (f"v{number}" for number in range(len(line.stations))))
     truth: dict[int, dict[str, bool]] = {}
     for (view, _), sight in line.sights.items():
         truth.setdefault(sight.part, {})[view] = sight.ok
@@ -142,7 +157,7 @@ def check(verdicts: Iterable[dict[str, Any]], line: SeenLine, votes: int) -> Fin
         decided[part] = decided.get(part, 0) + 1
         if verdict["part_id"] not in (None, f"P{part}"):
             found.mistakes.append(f"verdict {verdict['sequence']} has part id {verdict['part_id']}, it is part {part}")
-        rejecting = sum(not sight.ok for sight in sights.values())
+        rejecting = sum(not sight.ok for view, sight in sights.items() if view in views)
         absent = views - sights.keys()
         if verdict["ok"] != (not absent and rejecting < votes):
             found.mistakes.append(f"part {part}: ok is {verdict['ok']}, but {rejecting} reject, {absent} are missing")

@@ -36,16 +36,29 @@ def wait_for(subscriber: Subscriber, line: SeenLine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("views", "by_time", "votes"), [(2, False, 1), (4, True, 2)], ids=["two by part id", "four by position"]
+    ("views", "by_time", "rule", "votes", "deciding"),
+    [
+        (2, False, {}, 1, None),
+        (4, True, {"reject": "votes", "votes": 2}, 2, None),
+        (3, False, {"reject": "all", "views": ["v0", "v2"]}, 2, ["v0", "v2"]),
+    ],
+    ids=["two by part id", "four by position", "two of three decide"],
 )
 def test_one_verdict_a_part_whatever_restarts(
-    broker: Broker, subscriber: Subscriber, start: Start, tmp_path: Path, views: int, by_time: bool, votes: int
+    broker: Broker,
+    subscriber: Subscriber,
+    start: Start,
+    tmp_path: Path,
+    views: int,
+    by_time: bool,
+    rule: dict[str, Any],
+    votes: int,
+    deciding: list[str] | None,
 ) -> None:
     matched = {"match": "position", "window_s": 0.01} if by_time else {}
-    rule = {"rule": {"reject": "votes", "votes": votes}}
-    chosen = settings(broker.port, tmp_path, views, timeout_s=1.5, **matched, **rule)
+    chosen = settings(broker.port, tmp_path, views, timeout_s=1.5, rule=rule, **matched)
     processes = [start(chosen)]
-    line = SeenLine(broker.port, views, seed=views)
+    line = SeenLine(broker.port, views, seed=13, stalls=0.03)
 
     def disturb(count: int) -> None:
         if count in (20 * views, 60 * views):
@@ -63,8 +76,8 @@ def test_one_verdict_a_part_whatever_restarts(
         assert processes[-1].end() == 0
     finally:
         line.close()
-    found = check(joint(subscriber), line, votes)
-    assert found.mistakes == [] and found.parts >= 78
+    found = check(joint(subscriber), line, votes, deciding)
+    assert found.mistakes == [] and found.parts >= 78 and found.late > 0, found
     rejected = {each["id"] for each in joint(subscriber) if not each["ok"]}
     wait_until(lambda: rejected <= {each["id"] for each in subscriber.payloads("defect")}, PATIENCE, "their defects")
 
