@@ -62,7 +62,7 @@ class ViewStation(Line):
     """A station of a view on a box of its own, with a real outbox and publisher; sends parts again when asked to."""
 
     @property
-    def boot_id(self) -> str:  # type: ignore[override]
+    def boot_id(self) -> str:
         """Id of the box's boot."""
         return f"box of {self.topics.station}"
 

@@ -62,6 +62,7 @@ class ArchivedPart(ReceivedPart):
     area_name: str | None = None
     not_found: Short | None = None
     recipe: Short | None = None
+    # The base class's regions have fewer fields; nothing writes to either, so the wider tuple may stand for it.
     regions: tuple[ArchivedRegion, ...] | None = None  # type: ignore[assignment]
     region_count: Whole | None = None
     thumbnail: str | None = None

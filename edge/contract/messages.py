@@ -177,11 +177,7 @@ class Verdict(Message):
     @property
     def is_rejected(self) -> bool:
         """Whether the part is rejected, or would be if the station were not in shadow."""
-        return (
-            self.not_found is not None
-            or self.score > self.threshold
-            or self.reason in REASONS_OF_VIEWS
-        )
+        return self.not_found is not None or self.score > self.threshold or self.reason in REASONS_OF_VIEWS
 
 
 LARGEST_REGIONS = 32

@@ -35,6 +35,7 @@ class ReceivedPart(bridge.ReceivedPart):
     latency_ms: float
     area_name: str | None = None
     not_found: str | None = None
+    # The base class's regions have fewer fields; nothing writes to either, so the wider tuple may stand for it.
     regions: tuple[ReceivedRegion, ...] | None = None  # type: ignore[assignment]
     region_count: int | None = Field(default=None, ge=0, le=2**31 - 1)
 

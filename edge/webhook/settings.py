@@ -12,7 +12,7 @@ from edge_inspect.edge.bundle.web_address import WebAddress
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
 from edge_inspect.edge.configuration.outbox_settings import MOST_BYTES, OutboxSettings
 from edge_inspect.edge.configuration.section import Level, Section
-from edge_inspect.edge.page.settings import Pattern
+from edge_inspect.edge.configuration.station_patterns import Pattern
 from edge_inspect.edge.webhook.body import BodyTemplate
 
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")

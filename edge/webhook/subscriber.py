@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 
+from edge_inspect.edge.configuration.station_patterns import StationFilter
 from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.contract.received_messages import UnreadableMessage, read_message
 from edge_inspect.edge.contract.topics import TOPIC_ROOT
@@ -38,6 +39,7 @@ class WebhookSubscriber(CollectingSubscriber):
 
     def __init__(self, settings: WebhookSettings, outbox: SqliteOutbox) -> None:
         self._targets, self._outbox = settings.targets, outbox
+        self._filter = StationFilter(settings.stations, "followed")
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
         own = f"{settings.mqtt.client_id}-in" if settings.mqtt.client_id is not None else None
         client_id = own or f"edge-inspect-webhook-{settings.name}-{box_id()}"
@@ -57,7 +59,9 @@ class WebhookSubscriber(CollectingSubscriber):
             session.acknowledge_all()
 
     def _store(self, heard: Heard) -> None:
-        kind = heard.topic.rsplit("/", 1)[-1]
+        key, kind = heard.topic.removeprefix(f"{TOPIC_ROOT}/").rsplit("/", 1)
+        if not self._filter.follows(key):
+            return
         try:
             message = read_message(kind, heard.payload)
             if not isinstance(message, Verdict):

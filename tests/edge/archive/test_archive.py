@@ -68,8 +68,8 @@ def test_an_archive_that_is_killed_under_load_stores_every_part_once(
     with running(settings(database, tmp_path, broker.port), tmp_path) as archive:
         load = Load(line)
         for _ in range(2):
-            before = stored(reader)
-            wait_until(lambda: stored(reader) >= before + 50, PATIENCE_S, "parts are stored")  # noqa: B023
+            wanted = stored(reader) + 50
+            wait_until(lambda wanted=wanted: stored(reader) >= wanted, PATIENCE_S, "parts are stored")
             archive.kill()
             archive.start()
         check_all(reader, archive, load.close())

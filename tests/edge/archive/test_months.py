@@ -42,7 +42,7 @@ def rejected(moment: datetime, sequence: int) -> list[object]:
 
 def test_whole_months_are_deleted_and_counts_are_kept(engine: Engine) -> None:
     moments = [datetime(2026, month, 28, tzinfo=timezone.utc) for month in (1, 2, 3, 5)]
-    Fed(engine).give([each for at, moment in enumerate(moments) for each in rejected(moment, at + 1)])  # type: ignore[misc]
+    Fed(engine).give([each for at, moment in enumerate(moments) for each in rejected(moment, at + 1)])
     assert list(filter(None, delete_before(engine, Month(2026, 3))))
     assert not any(delete_before(engine, Month(2026, 3)))
     for table in ("verdicts", "defects", "regions"):
@@ -54,7 +54,7 @@ def test_whole_months_are_deleted_and_counts_are_kept(engine: Engine) -> None:
 
 
 def test_a_part_of_an_impossible_time_is_never_too_old(engine: Engine) -> None:
-    Fed(engine).give(rejected(datetime(1990, 1, 1, tzinfo=timezone.utc), 1))  # type: ignore[arg-type]
+    Fed(engine).give(rejected(datetime(1990, 1, 1, tzinfo=timezone.utc), 1))
     assert not any(delete_before(engine, Month(2026, 3)))
     assert len(rows(engine, "verdicts")) == 1
 
@@ -77,7 +77,7 @@ def test_messages_are_stored_between_the_pieces_of_a_long_deletion(
 
 def test_the_recorder_deletes_what_is_too_old(engine: Engine) -> None:
     now = datetime.now(timezone.utc)
-    Fed(engine).give([*rejected(now - timedelta(days=200), 1), *rejected(now, 2)])  # type: ignore[arg-type]
+    Fed(engine).give([*rejected(now - timedelta(days=200), 1), *rejected(now, 2)])
     inbox = Inbox()
     recorder = Recorder(engine, "here", inbox, 90, None)
     wait_until(lambda: len(rows(engine, "verdicts")) == 1, 60)

@@ -26,12 +26,12 @@ def test_a_database_that_is_killed_under_load_costs_no_part(
         with running(chosen, tmp_path) as archive:
             load = Load(line)
             for kill in range(1, kills + 1):
-                before = stored(reader)
-                wait_until(lambda: stored(reader) >= before + 100, PATIENCE_S, "parts are stored")  # noqa: B023
+                wanted = stored(reader) + 100
+                wait_until(lambda wanted=wanted: stored(reader) >= wanted, PATIENCE_S, "parts are stored")
                 server.kill()
-                had = load.parts
-                wait_until(lambda: load.parts >= had + 50, PATIENCE_S, "parts come meanwhile")  # noqa: B023
-                wait_until(lambda: archive.log.count("trying again") >= kill, PATIENCE_S)  # noqa: B023
+                wanted = load.parts + 50
+                wait_until(lambda wanted=wanted: load.parts >= wanted, PATIENCE_S, "parts come meanwhile")
+                wait_until(lambda kill=kill: archive.log.count("trying again") >= kill, PATIENCE_S)
                 server.start()
             check_all(reader, archive, load.close())
             assert archive.stop() == 0

@@ -26,7 +26,7 @@ def make(views: int = 2, window_s: float | None = None, required: list[str] | No
     assert isinstance(state, JoinerState)
     by_position = bool(more.pop("by_position", window_s is not None))
     delays = dict.fromkeys(names, 0.0)
-    return Joiner(delays, required or names, by_position, window_s, TIMEOUT, state, **more)  # type: ignore[arg-type]
+    return Joiner(delays, required or names, by_position, window_s, TIMEOUT, state, **more)
 
 
 @dataclass
@@ -293,7 +293,7 @@ def test_parts_of_a_box_whose_clock_is_behind_are_never_lost(monkeypatch: pytest
 
 
 def feed(joiner: Joiner, view: str, sequence: int, at: float, now: float, **more: object) -> None:
-    joiner.take(view, seen(sequence, at=at, **more), now)  # type: ignore[arg-type]
+    joiner.take(view, seen(sequence, at=at, **more), now)
 
 
 def problems(joiner: Joiner, now: float) -> list[tuple[str | None, str | None]]:

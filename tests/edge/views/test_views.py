@@ -181,4 +181,4 @@ def test_everybody_takes_it_for_a_station(broker: Broker, subscriber: Subscriber
 
 def states(subscriber: Subscriber) -> list[str]:
     found = [each for each in subscriber.messages if each.topic == JOINT.status]
-    return [read_message("status", each.payload).state for each in found]  # type: ignore[union-attr]
+    return [read_message("status", each.payload).state for each in found]

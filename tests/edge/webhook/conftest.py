@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,10 @@ def health_port() -> int:
 def start(launch: Launch, tmp_path: Path, health_port: int) -> Start:
     """Starts `edge-inspect webhook` for the stations of the line, and waits until it hears them."""
 
-    def run(port: int, *targets: dict[str, Any]) -> Process:
+    def run(port: int, *targets: dict[str, Any], stations: Sequence[str] = ("plant/line1/+",)) -> Process:
         config = tmp_path / "webhook.yaml"
         fields = {
-            "stations": ["plant/line1/+"],
+            "stations": list(stations),
             "targets": [{"backoff_cap_s": 0.5, **target} for target in targets],
             "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.2},
             "health": {"http_port": health_port},

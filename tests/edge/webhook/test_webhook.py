@@ -109,6 +109,25 @@ def test_only_what_is_wanted_goes_to_each_target(
     assert len(rejected.requests("tried.jsonl")) == len(defects.requests("tried.jsonl")) == 3
 
 
+def test_a_station_that_is_no_longer_named_is_left_out_though_the_broker_keeps_its_subscription(
+    broker: Broker, station: ViewStation, server: WebhookServer, start: Start
+) -> None:
+    other = ViewStation(broker.port, MemoryOutbox(), Topics("plant", "line2", "s0"))
+    try:
+        first = start(broker.port, at(server), stations=["plant/+/+"])
+        other.see(ok=True, part_id="of line 2, named")
+        server.wait_for(1)
+        assert first.end() == 0
+        start(broker.port, at(server))
+        for number in range(3):
+            other.see(ok=True, part_id="of line 2, no longer named")
+            station.see(ok=True, part_id=f"of line 1: {number}")
+        taken = [json.loads(each["body"])["part_id"] for each in server.wait_for(4)]
+    finally:
+        other.publisher.close()
+    assert taken == ["of line 2, named", *(f"of line 1: {number}" for number in range(3))]
+
+
 @pytest.mark.parametrize("mode", ["500", "404", "429", "hang", "drop", "trickle", "garbage", "redirect"])
 def test_what_a_server_does_not_take_comes_again_in_order(
     broker: Broker, station: ViewStation, server: WebhookServer, start: Start, health_port: int, mode: str
