@@ -16,7 +16,8 @@ from edge_inspect.edge.contract.ids import uuid7_time
 _FIRST_YEAR, _LAST_YEAR = 2020, 2099
 # 2100-01-01 in days since 1970; Python's datetime does not reach the end of the times that an id can have.
 _LAST_DAY = 47_482
-_AT_ONCE = 10_000
+ROWS_AT_ONCE = 10_000
+"""Rows that one transaction deletes from SQLite."""
 
 
 class Month(NamedTuple):
@@ -117,8 +118,8 @@ def delete_before(engine: Engine, oldest: Month) -> Iterator[str | None]:
 def _delete_rows(engine: Engine, oldest: Month) -> Iterator[str | None]:
     deleted = 0
     for parts in (METADATA.tables[name] for name in PARTITIONED):
-        some = select(parts.c.id).where(is_old(parts.c.id, oldest)).limit(_AT_ONCE).scalar_subquery()
-        rows = _AT_ONCE
+        some = select(parts.c.id).where(is_old(parts.c.id, oldest)).limit(ROWS_AT_ONCE).scalar_subquery()
+        rows = ROWS_AT_ONCE
         while rows:
             with engine.begin() as connection:
                 rows = connection.execute(delete(parts).where(parts.c.id.in_(some))).rowcount

@@ -63,7 +63,7 @@ def test_messages_are_stored_between_the_pieces_of_a_long_deletion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite deletes rows, here one a piece."""
-    monkeypatch.setattr("edge_inspect.edge.archive.months._AT_ONCE", 1)
+    monkeypatch.setattr("edge_inspect.edge.archive.months.ROWS_AT_ONCE", 1)
     engine, now = opened(f"sqlite:///{tmp_path}/archive.db", tmp_path), datetime.now(timezone.utc)
     Fed(engine).give([part(sequence, now - timedelta(days=200, seconds=-sequence)) for sequence in range(1, 61)])
     inbox = Inbox()
