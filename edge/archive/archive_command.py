@@ -192,14 +192,15 @@ def _report(arguments: argparse.Namespace) -> None:
 
     from edge_inspect.edge.archive.report_figures import read_figures
     from edge_inspect.edge.archive.report_page import write_page
+    from edge_inspect.edge.archive.report_pictures import read_pictures
     from edge_inspect.edge.archive.settings import INTERVAL_S
     from edge_inspect.edge.archive.span import last_shift
     from edge_inspect.edge.errors import UsageError
     from edge_inspect.edge.files import write_atomically
 
-    now, span = datetime.now().astimezone(), _span(arguments)
+    settings, now, span = _read(arguments), datetime.now().astimezone(), _span(arguments)
     if span.since is None and span.until is None:
-        since, until = last_shift(now, _read(arguments).shift_times)
+        since, until = last_shift(now, settings.shift_times)
         span = span._replace(since=since, until=until)
     for option, moment in (("--since", span.since), ("--until", span.until)):
         if moment is not None and moment.timestamp() % INTERVAL_S:
@@ -208,7 +209,8 @@ def _report(arguments: argparse.Namespace) -> None:
             )
     with _connected(arguments) as connection:
         figures = read_figures(connection, span)
-    write_atomically(arguments.file, write_page(figures, now).encode())
+        pictures = read_pictures(connection, settings.pictures, figures.rejects)
+    write_atomically(arguments.file, write_page(figures, now, pictures).encode())
     say(f"{arguments.file}: {sum(station.parts for station in figures.stations)} parts")
 
 
