@@ -91,11 +91,11 @@ def _connected(arguments: argparse.Namespace) -> Iterator[Connection]:
     settings = _read(arguments)
     engine, place = open_database(settings), place_of(settings)
     try:
-        with reading(engine, place) as connection:
+        with reading(engine, place, arguments.config) as connection:
             if (revision := current_revision(connection)) != newest_revision():
                 raise UsageError(
-                    f"database {place}: its tables are of revision {revision or 'none'}, and this release uses "
-                    f"{newest_revision()}; edge-inspect archive migrate brings them there"
+                    f"{arguments.config}: database {place}: its tables are of revision {revision or 'none'}, and this "
+                    f"release uses {newest_revision()}; edge-inspect archive migrate brings them there"
                 )
             yield connection
     finally:
@@ -230,7 +230,7 @@ def _migrate(arguments: argparse.Namespace) -> None:
     settings = _read(arguments)
     engine = open_database(settings)
     try:
-        with writing(engine, place_of(settings)) as connection:
+        with writing(engine, place_of(settings), arguments.config) as connection:
             done = migrate(connection)
     finally:
         engine.dispose()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, bindparam, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from edge_inspect.edge.archive.database import said
+from edge_inspect.edge.archive.database_problems import said
 from edge_inspect.edge.archive.inbox import Inbox
 from edge_inspect.edge.archive.message_rows import Row
 from edge_inspect.edge.archive.months import Month, is_old
