@@ -179,11 +179,14 @@ def _rejects(rows: Sequence[Any], pictures: ReportPictures, local: Any) -> str:
         lines += [f"{row.label_by}: {row.label_class or row.label}"] if row.label else []
         wide = ' class="wide"' if len(sources) > 1 else ""
         shown.append(f"<figure{wide}>{images}<figcaption>{_lines(lines)}</figcaption></figure>")
-    note = ""
+    notes = []
+    if any(len(each) > 1 for each in pictures.of_parts.values()):
+        notes.append("Of two pictures of a part, the second shows in colour where the part is unusual.")
     if lacking:
         which = "these parts" if lacking == len(rows) else f"{lacking} of these {len(rows)} parts"
-        note = f'<p class="note">No picture of {which} is shown: {escape(pictures.why_not)}.</p>'
+        notes.append(f"No picture of {which} is shown: {pictures.why_not}.")
     title = f"<h2>The most unusual rejected parts, at most {MOST_REJECTS}</h2>"
+    note = f'<p class="note">{escape(" ".join(notes))}</p>' if notes else ""
     return f'{title}{note}<div class="parts">{"".join(shown)}</div>'
 
 
