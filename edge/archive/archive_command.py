@@ -126,7 +126,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Prints a line for each station: its parts, the sequence numbers that are missing, and rejected parts without "
         "their defect. Exit status 1 if anything is missing. A number is missing if a later part is there, or if the "
-        "station has announced it."
+        "station has announced it; numbers before the first part that the archive has heard of are not."
     )
     add_config_option(parser, "archive")
     _add_span(parser, "the beginning")
@@ -155,7 +155,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes one listing to a file whose ending says the format: .csv, or .parquet with the extra [parquet]. Times "
-        "are in UTC."
+        "in the file are in UTC."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="file to write; it is replaced")
     parser.add_argument(
@@ -178,8 +178,9 @@ def _export(arguments: argparse.Namespace) -> None:
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Writes a report as one HTML file that needs nothing else: counts, rejects by kind and position, the most "
-        "unusual parts, changes, answered commands, states, and whether parts are missing. A browser prints it as PDF."
+        "Writes a report as one HTML file that needs nothing else: counts, rejects by kind and position, the most unusual "
+        "parts with their stored pictures, changes, answered commands, states, and whether parts are missing. A browser "
+        "prints it as PDF."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="HTML file to write; it is replaced")
     add_config_option(parser, "archive")
