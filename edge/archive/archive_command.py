@@ -178,9 +178,9 @@ def _export(arguments: argparse.Namespace) -> None:
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Writes a report as one HTML file that needs nothing else: counts, rejects by kind and position, the most unusual "
-        "parts with their stored pictures, changes, answered commands, states, and whether parts are missing. A browser "
-        "prints it as PDF."
+        "Writes a report as one HTML file that needs nothing else: counts, rejects by kind and position, the most "
+        "unusual parts with their stored pictures, changes, answered commands, states, and whether parts are missing. "
+        "A browser prints it as PDF."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="HTML file to write; it is replaced")
     add_config_option(parser, "archive")
