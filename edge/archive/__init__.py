@@ -12,12 +12,14 @@ The process, from the broker to the database:
     message_rows.py       what a message becomes: rows of tables
     followed_station.py   which parts of a station are missing, and which bundle and threshold are in force
     writer.py             writes a batch as one transaction
-    pictures.py           stores pictures of parts in a folder, or by fsspec
+    pictures.py           stores pictures of parts, and deletes the old ones
+    picture_place.py      where they are: a folder, or a storage that fsspec can open
     metrics.py            its health over HTTP, for Prometheus
 
 The database:
     database_url.py       checks the URL of the configuration
     database.py           opens PostgreSQL or SQLite
+    database_problems.py  what its errors say to a person, and what to do
     tables.py             the tables
     migrations/           makes the tables, and changes those of earlier releases
     insertion.py          inserts rows whose key is not there yet
@@ -30,5 +32,6 @@ What is read from it:
     listings.py           what can be exported
     export.py             `export`: writes CSV and Parquet
     report_figures.py     `report`: its figures
+    report_pictures.py    its pictures of parts
     report_page.py        the report as HTML
 """

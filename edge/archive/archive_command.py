@@ -91,11 +91,11 @@ def _connected(arguments: argparse.Namespace) -> Iterator[Connection]:
     settings = _read(arguments)
     engine, place = open_database(settings), place_of(settings)
     try:
-        with reading(engine, place) as connection:
+        with reading(engine, place, arguments.config) as connection:
             if (revision := current_revision(connection)) != newest_revision():
                 raise UsageError(
-                    f"database {place}: its tables are of revision {revision or 'none'}, and this release uses "
-                    f"{newest_revision()}; edge-inspect archive migrate brings them there"
+                    f"{arguments.config}: database {place}: its tables are of revision {revision or 'none'}, and this "
+                    f"release uses {newest_revision()}; edge-inspect archive migrate brings them there"
                 )
             yield connection
     finally:
@@ -126,7 +126,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Prints a line for each station: its parts, the sequence numbers that are missing, and rejected parts without "
         "their defect. Exit status 1 if anything is missing. A number is missing if a later part is there, or if the "
-        "station has announced it."
+        "station has announced it; numbers before the first part that the archive has heard of are not."
     )
     add_config_option(parser, "archive")
     _add_span(parser, "the beginning")
@@ -155,7 +155,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes one listing to a file whose ending says the format: .csv, or .parquet with the extra [parquet]. Times "
-        "are in UTC."
+        "in the file are in UTC."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="file to write; it is replaced")
     parser.add_argument(
@@ -179,7 +179,8 @@ def _export(arguments: argparse.Namespace) -> None:
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes a report as one HTML file that needs nothing else: counts, rejects by kind and position, the most "
-        "unusual parts, changes, answered commands, states, and whether parts are missing. A browser prints it as PDF."
+        "unusual parts with their stored pictures, changes, answered commands, states, and whether parts are missing. "
+        "A browser prints it as PDF."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="HTML file to write; it is replaced")
     add_config_option(parser, "archive")
@@ -192,14 +193,15 @@ def _report(arguments: argparse.Namespace) -> None:
 
     from edge_inspect.edge.archive.report_figures import read_figures
     from edge_inspect.edge.archive.report_page import write_page
+    from edge_inspect.edge.archive.report_pictures import read_pictures
     from edge_inspect.edge.archive.settings import INTERVAL_S
     from edge_inspect.edge.archive.span import last_shift
     from edge_inspect.edge.errors import UsageError
     from edge_inspect.edge.files import write_atomically
 
-    now, span = datetime.now().astimezone(), _span(arguments)
+    settings, now, span = _read(arguments), datetime.now().astimezone(), _span(arguments)
     if span.since is None and span.until is None:
-        since, until = last_shift(now, _read(arguments).shift_times)
+        since, until = last_shift(now, settings.shift_times)
         span = span._replace(since=since, until=until)
     for option, moment in (("--since", span.since), ("--until", span.until)):
         if moment is not None and moment.timestamp() % INTERVAL_S:
@@ -208,7 +210,8 @@ def _report(arguments: argparse.Namespace) -> None:
             )
     with _connected(arguments) as connection:
         figures = read_figures(connection, span)
-    write_atomically(arguments.file, write_page(figures, now).encode())
+        pictures = read_pictures(connection, settings.pictures, figures.rejects)
+    write_atomically(arguments.file, write_page(figures, now, pictures).encode())
     say(f"{arguments.file}: {sum(station.parts for station in figures.stations)} parts")
 
 
@@ -228,7 +231,7 @@ def _migrate(arguments: argparse.Namespace) -> None:
     settings = _read(arguments)
     engine = open_database(settings)
     try:
-        with writing(engine, place_of(settings)) as connection:
+        with writing(engine, place_of(settings), arguments.config) as connection:
             done = migrate(connection)
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""The archive's database, PostgreSQL or SQLite: how it is opened, and what its errors say to a person."""
+"""The archive's database, PostgreSQL or SQLite: how it is opened."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
+from edge_inspect.edge.archive.database_problems import explained
 from edge_inspect.edge.archive.settings import ArchiveSettings
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.mqtt.credentials import read_password
-from edge_inspect.edge.text import clean
 
 # A server that is gone without a word is noticed after 10 s, and not when the system's TCP gives up.
 _LIBPQ = {
@@ -57,12 +57,13 @@ def place_of(settings: ArchiveSettings) -> str:
 
 
 @contextmanager
-def reading(engine: Engine, place: str) -> Iterator[Connection]:
+def reading(engine: Engine, place: str, config: Path | None = None) -> Iterator[Connection]:
     """Open a connection for a command that reads.
 
     Args:
         engine: Engine of the database.
         place: The database's place, for messages.
+        config: The configuration file that names it, for messages.
 
     Raises:
         UsageError: The database cannot be reached or read.
@@ -71,20 +72,15 @@ def reading(engine: Engine, place: str) -> Iterator[Connection]:
         with engine.connect() as connection:
             yield connection
     except SQLAlchemyError as error:
-        raise UsageError(f"database {place}: {said(error)}") from error
+        file = f"{config}: " if config is not None else ""
+        raise UsageError(f"{file}database {place}: {explained(error)}") from error
 
 
 @contextmanager
-def writing(engine: Engine, place: str) -> Iterator[Connection]:
+def writing(engine: Engine, place: str, config: Path | None = None) -> Iterator[Connection]:
     """Open a connection in a transaction that is committed at the end. Arguments and errors are those of `reading`."""
-    with reading(engine.execution_options(writes=True), place) as connection, connection.begin():
+    with reading(engine.execution_options(writes=True), place, config) as connection, connection.begin():
         yield connection
-
-
-def said(error: Exception) -> str:
-    """Return what a database said, in one line without the statement."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return clean(" ".join(str(cause).split()))[:500] or type(cause).__name__
 
 
 def _url(settings: ArchiveSettings) -> URL:

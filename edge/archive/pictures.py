@@ -8,21 +8,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Engine, bindparam, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from edge_inspect.edge.archive.database import said
+from edge_inspect.edge.archive.database_problems import said
 from edge_inspect.edge.archive.inbox import Inbox
 from edge_inspect.edge.archive.message_rows import Row
 from edge_inspect.edge.archive.months import Month, is_old
+from edge_inspect.edge.archive.picture_place import PicturePlace
 from edge_inspect.edge.archive.tables import pictures
 from edge_inspect.edge.archive.writer import StoredMessage
 from edge_inspect.edge.contract.ids import uuid7_time
-from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.files import write_atomically
 from edge_inspect.edge.page.pictures import PictureKind
 from edge_inspect.edge.threads import wait_for_end
 
@@ -76,8 +74,7 @@ class PictureStore:
     """
 
     def __init__(self, place: str, inbox: Inbox) -> None:
-        self._place, self._inbox = place.rstrip("/"), inbox
-        self._remote, self._root = _open(place)
+        self._place, self._inbox = PicturePlace(place), inbox
         self.stored = self.dropped = 0
         self._waiting: queue.Queue[Picture | _Deletion | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
@@ -128,7 +125,7 @@ class PictureStore:
     def _store(self, picture: Picture) -> None:
         name = _name(picture)
         try:
-            self._write(name, picture.data)
+            self._place.write(name, picture.data)
         except Exception as error:  # a storage of fsspec may raise anything
             self._drop("%s/%s: the picture cannot be written: %s", self._place, name, error)
             return
@@ -160,25 +157,10 @@ class PictureStore:
         except SQLAlchemyError as error:
             log.warning("%s: old pictures could not be deleted: %s", self._place, said(error))
 
-    def _write(self, name: str, data: bytes) -> None:
-        if self._remote is None:
-            path = Path(self._root, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, data)
-            return
-        path_there = f"{self._root}/{name}"
-        self._remote.makedirs(path_there.rpartition("/")[0], exist_ok=True)
-        self._remote.pipe_file(path_there, data)
-
     def _remove(self, name: str) -> str | None:
         """Delete a file, which may be gone already; return why that is not possible."""
         try:
-            if self._remote is None:
-                Path(self._root, name).unlink(missing_ok=True)
-            else:
-                self._remote.rm_file(f"{self._root}/{name}")
-        except FileNotFoundError:
-            pass
+            self._place.remove(name)
         except Exception as error:  # a storage of fsspec may raise anything
             return f"{name} cannot be deleted: {error}"
         return None
@@ -193,18 +175,3 @@ def _name(picture: Picture) -> str:
     seconds = min(uuid7_time(picture.identity), 253_402_300_799)  # the end of the year 9999
     day = datetime.fromtimestamp(seconds, timezone.utc)
     return f"{picture.station}/{day:%Y-%m-%d}/{picture.identity}.{_SUFFIXES[picture.kind]}"
-
-
-def _open(place: str) -> tuple[Any, str]:
-    """Return the file system of a URL and the path in it; `None` and the path for a folder of this box."""
-    if "://" not in place:
-        return None, place
-    import fsspec
-
-    try:
-        opened, path = fsspec.core.url_to_fs(place)
-    except ImportError as error:
-        raise UsageError(f"pictures: {place}: {error}; for s3:// pip install s3fs") from error
-    except (ValueError, OSError) as error:
-        raise UsageError(f"pictures: {place}: cannot be opened: {error}") from error
-    return opened, str(path).rstrip("/")

@@ -1,7 +1,7 @@
 """The messages that the archive reads.
 
-The models ask for no more than the columns need, so that a message of a later release is stored too. Its fields without
-a column are kept in the column `more` of its verdict.
+The models ask for no more than the columns need, so that a message of a later release is stored too. Fields without a
+column are kept in the column `more` of the verdict: `views` of a joint part, and those of a later release.
 """
 
 from __future__ import annotations

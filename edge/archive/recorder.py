@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from edge_inspect.edge.archive.database import said
+from edge_inspect.edge.archive.database_problems import explained
 from edge_inspect.edge.archive.followed_station import FollowedStation, SavedFollowing
 from edge_inspect.edge.archive.inbox import Inbox, Waiting
 from edge_inspect.edge.archive.message_rows import Row, rows_of
@@ -189,4 +189,4 @@ class Recorder:
             if (what := next(self._deletion, None)) is not None:
                 log.info("deleted, because keep_days is %d: %s", self._keep_days, what)
         except SQLAlchemyError as error:
-            log.warning("database %s: what is too old could not be deleted: %s", self._place, said(error))
+            log.warning("database %s: what is too old could not be deleted: %s", self._place, explained(error))

@@ -8,20 +8,35 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select
+from sqlalchemy import Column, Connection, Row, Select, case, func, select
 
 from edge_inspect.edge.archive.completeness import StationCompleteness, check
 from edge_inspect.edge.archive.listings import LISTINGS, NAMES, commands_of, newest_labels, parts
 from edge_inspect.edge.archive.settings import INTERVAL_S
 from edge_inspect.edge.archive.span import Span
-from edge_inspect.edge.archive.tables import bundles, counts, defects, regions, stations, verdicts
+from edge_inspect.edge.archive.tables import (
+    bundles,
+    changes,
+    commands,
+    counts,
+    defects,
+    regions,
+    replies,
+    states,
+    stations,
+    verdicts,
+)
 
 MOST_REJECTS = 24
 """Rejected parts that are shown one by one, the most unusual first."""
 MOST_POSITIONS = 5000
 """Defective regions, of all stations together, whose positions are shown; the newest."""
 MOST_EVENTS = 200
-"""Longest list of changes, of commands and of states; the earliest are shown."""
+"""Longest list of changes, of commands and of states; the newest are shown."""
+MOST_OF_ROUTINE = 20
+"""Largest number of refused commands of `ROUTINE` that are shown; the newest."""
+ROUTINE = ("trigger", "snapshot")
+"""Commands that change nothing and that programs may send for every part; those that were done are not shown."""
 
 
 @dataclass
@@ -90,7 +105,8 @@ class ReportFigures:
         stations: The figures by station, in order.
         rejects: The most unusual rejected parts, as rows of the listing `parts` with the thumbnail.
         changes: Changes of bundle, threshold and recipe.
-        commands: Commands that were answered, with who has sent them.
+        commands: Commands that were answered, with who has sent them; of those of `ROUTINE`, only refused ones. `asked`
+            has the arguments; `known_id` is `None` if the archive has only the reply.
         states: States that the stations announced.
         completeness: Whether parts are missing.
     """
@@ -124,17 +140,33 @@ def read_figures(connection: Connection, span: Span) -> ReportFigures:
         figures.station = name
     unusual = (verdicts.c.score - verdicts.c.threshold).desc()
     rejects = parts(span).add_columns(defects.c.thumbnail).where(~verdicts.c.ok).order_by(None)
-    events = (LISTINGS["changes"](span), commands_of(span), LISTINGS["states"](span))
-    changes, commands, states = (connection.execute(query.limit(MOST_EVENTS)).all() for query in events)
     return ReportFigures(
         span=span,
         stations=[found[name] for name in sorted(found)],
         rejects=connection.execute(rejects.order_by(unusual, verdicts.c.id).limit(MOST_REJECTS)).all(),
-        changes=changes,
-        commands=commands,
-        states=states,
+        changes=_newest(connection, LISTINGS["changes"](span), changes.c.at),
+        commands=_commands(connection, span),
+        states=_newest(connection, LISTINGS["states"](span), states.c.at),
         completeness=check(connection, span),
     )
+
+
+def _newest(connection: Connection, query: Select[Any], at: Column[Any], most: int | None = None) -> Sequence[Row[Any]]:
+    """Return the newest rows of a listing, the earliest of them first."""
+    newest = query.order_by(None).order_by(at.desc()).limit(MOST_EVENTS if most is None else most)
+    return connection.execute(newest).all()[::-1]
+
+
+def _commands(connection: Connection, span: Span) -> list[Row[Any]]:
+    answered = commands_of(span).add_columns(commands.c.id.label("known_id"))
+    is_routine = replies.c.command.in_(ROUTINE)
+    refused = answered.where(is_routine, ~replies.c.done)
+    others = answered.where(is_routine.is_not(True))  # the command of a reply may be unknown
+    shown = [
+        *_newest(connection, others, replies.c.at),
+        *_newest(connection, refused, replies.c.at, MOST_OF_ROUTINE),
+    ]
+    return sorted(shown, key=lambda row: row.at)
 
 
 def _key(row: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -9,11 +10,14 @@ from typing import Any
 
 from edge_inspect.edge.archive.report_figures import (
     MOST_EVENTS,
+    MOST_OF_ROUTINE,
     MOST_POSITIONS,
     MOST_REJECTS,
     ReportFigures,
     StationFigures,
 )
+from edge_inspect.edge.archive.report_pictures import ReportPictures
+from edge_inspect.edge.contract.messages import REASONS_OF_VIEWS
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c2328; background: #fff; max-width: 62rem; margin: 2rem auto;
@@ -25,20 +29,37 @@ td.number { text-align: right; font-variant-numeric: tabular-nums }
 figure { margin: .6rem 0; break-inside: avoid } figcaption, .note { color: #56636c; font-size: .87rem }
 .bad { color: #a11; font-weight: 600 } .side { display: flex; flex-wrap: wrap; gap: 0 2.5rem }
 .parts { display: flex; flex-wrap: wrap; gap: .8rem } .parts figure { width: 11rem; margin: 0; overflow-wrap: anywhere }
-.parts img { width: 11rem }
+.parts figure.wide { width: 22.4rem } .parts img { width: 11rem; margin-right: .2rem; vertical-align: top }
+.parts .wide img:last-of-type { margin-right: 0 }
 svg { max-width: 100%; height: auto } svg text { font-size: 11px; fill: #56636c }
 @media print { body { margin: 0; max-width: none; font-size: 11px } }
 """
 _GOOD, _BAD = "#8fa3b0", "#b3261e"
 _MOST_BARS = 96
+_COMMANDS = "Answered commands"
+_OUTCOMES = {
+    "absent": "there was no part",
+    "unclear": "too little of the part was recognised",
+    "outside": "the part was partly outside the frame, or shifted too far",
+    "turned": "the part was turned too far",
+    "upside_down": "the part was upside down",
+    "several": "there were several parts",
+    "view_missing": "a view was missing",
+    "view_unmatched": "it was uncertain which views belong to the part",
+}
+"""Plain words for the outcomes whose names are none."""
+_WITHOUT_ARGUMENT = {"threshold": "the bundle's own", "bundle": "the bundle before"}
+"""What a command means whose value or name is null."""
+_NO_PICTURES = ReportPictures()
 
 
-def write_page(figures: ReportFigures, made_at: datetime) -> str:
+def write_page(figures: ReportFigures, made_at: datetime, pictures: ReportPictures = _NO_PICTURES) -> str:
     """Return the report.
 
     Args:
         figures: What it shows.
         made_at: Time at which it is made; its time zone is the one of the report.
+        pictures: The stored pictures of the rejected parts that are shown.
     """
     zone = made_at.tzinfo
 
@@ -51,7 +72,7 @@ def write_page(figures: ReportFigures, made_at: datetime) -> str:
     body.append(_summary(figures))
     of_newest = f", of the newest {MOST_POSITIONS:,} of all stations" if figures.lacks_positions else ""
     body += [_station(each, local, of_newest) for each in figures.stations]
-    body.append(_rejects(figures.rejects, local))
+    body.append(_rejects(figures.rejects, pictures, local))
     body.append(_events(figures, local))
     title = f"Inspection {since} to {until}"
     return (
@@ -65,7 +86,7 @@ def _summary(figures: ReportFigures) -> str:
     rows = []
     for each in figures.stations:
         lacks = missing[each.station].missing if each.station in missing else 0
-        rows.append([each.station, each.parts, each.rejected, _percent(each.share), each.in_shadow or "", lacks or ""])
+        rows.append([each.station, each.parts, each.rejected, _percent(each.share), each.in_shadow, lacks])
     head = ("station", "parts", "rejected", "share", "unusual in shadow", "missing")
     table = _table(head, rows) if rows else "<p>No part was inspected in this time.</p>"
     gaps = [line for each in figures.completeness if not each.complete for line in each.lines()]
@@ -79,7 +100,7 @@ def _station(figures: StationFigures, local: Any, of_newest: str) -> str:
     latency = figures.latency_ms
     timing = f"Frame to verdict: {latency[0]:.1f} ms on average, {latency[1]:.1f} ms at most." if latency else ""
     tables = [
-        ("Why parts were rejected", figures.outcomes),
+        ("Why parts were rejected", {_OUTCOMES.get(name, name): parts for name, parts in figures.outcomes.items()}),
         ("Area of the part", figures.areas),
         ("Kind, as people have named it", figures.classes),
         ("Bundle", figures.bundles),
@@ -135,17 +156,44 @@ def _positions(positions: Sequence[tuple[float, float]], of_newest: str) -> str:
     )
 
 
-def _rejects(rows: Sequence[Any], local: Any) -> str:
+def _rejects(rows: Sequence[Any], pictures: ReportPictures, local: Any) -> str:
     if not rows:
         return ""
-    shown = []
+    shown, lacking = [], 0
     for row in rows:
-        picture = f'<img alt="" src="data:image/jpeg;base64,{escape(row.thumbnail)}">' if row.thumbnail else ""
-        what = row.not_found or f"score {row.score:.3g}, threshold {row.threshold:.3g}"
-        lines = [local(row.decided_at), f"{row.station} #{row.sequence}", row.part_id or "", what, row.area_name or ""]
+        # A message's own thumbnail comes first.
+        sources = (
+            [row.thumbnail]
+            if row.thumbnail
+            else [base64.b64encode(each).decode() for each in pictures.of_parts.get(row.id, ())]
+        )
+        lacking += not sources
+        images = "".join(f'<img alt="" src="data:image/jpeg;base64,{escape(source)}">' for source in sources)
+        lines = [
+            local(row.decided_at),
+            f"{row.station} #{row.sequence}",
+            row.part_id or "",
+            _why(row),
+            row.area_name or "",
+        ]
         lines += [f"{row.label_by}: {row.label_class or row.label}"] if row.label else []
-        shown.append(f"<figure>{picture}<figcaption>{_lines(lines)}</figcaption></figure>")
-    return f'<h2>The most unusual rejected parts, at most {MOST_REJECTS}</h2><div class="parts">{"".join(shown)}</div>'
+        wide = ' class="wide"' if len(sources) > 1 else ""
+        shown.append(f"<figure{wide}>{images}<figcaption>{_lines(lines)}</figcaption></figure>")
+    notes = []
+    if any(len(each) > 1 for each in pictures.of_parts.values()):
+        notes.append("Of two pictures of a part, the second shows in colour where the part is unusual.")
+    if lacking:
+        which = "these parts" if lacking == len(rows) else f"{lacking} of these {len(rows)} parts"
+        notes.append(f"No picture of {which} is shown: {pictures.why_not}.")
+    title = f"<h2>The most unusual rejected parts, at most {MOST_REJECTS}</h2>"
+    note = f'<p class="note">{escape(" ".join(notes))}</p>' if notes else ""
+    return f'{title}{note}<div class="parts">{"".join(shown)}</div>'
+
+
+def _why(row: Any) -> str:
+    """Return why a part was rejected."""
+    outcome = row.not_found or (row.reason if row.reason in REASONS_OF_VIEWS else None)
+    return _OUTCOMES.get(outcome, outcome) if outcome else f"score {row.score:.3g}, threshold {row.threshold:.3g}"
 
 
 def _events(figures: ReportFigures, local: Any) -> str:
@@ -158,6 +206,7 @@ def _events(figures: ReportFigures, local: Any) -> str:
             local(row.at),
             row.station,
             row.command or "",
+            _argument(row),
             row.by_whom or "",
             "done" if row.done else row.reason or "refused",
         ]
@@ -170,15 +219,34 @@ def _events(figures: ReportFigures, local: Any) -> str:
             ("time", "station", "from part", "what", "before", "after"),
             changes,
         ),
-        ("Answered commands", ("time", "station", "command", "by", "result"), commands),
+        (_COMMANDS, ("time", "station", "command", "with", "by", "result"), commands),
         ("States", ("time", "station", "state", "reason"), states),
     )
-    cut = f'<p class="note">The first {MOST_EVENTS} of this time; there may be more.</p>'
     return "".join(
-        f"<h2>{title}</h2>{_table(head, rows)}{cut if len(rows) >= MOST_EVENTS else ''}"
-        for title, head, rows in parts
-        if rows
+        f"<h2>{title}</h2>{_table(head, rows)}{_note_of(title, rows)}" for title, head, rows in parts if rows
     )
+
+
+def _note_of(title: str, rows: Sequence[Any]) -> str:
+    """Return the sentences on what a list leaves out."""
+    said = []
+    if len(rows) >= MOST_EVENTS:
+        said.append(f"The newest {MOST_EVENTS} of this time; there may be earlier ones.")
+    if title == _COMMANDS:
+        said.append(
+            "Triggers and snapshots that were done are left out; of those that were refused, the newest "
+            f"{MOST_OF_ROUTINE} are shown."
+        )
+    return f'<p class="note">{" ".join(said)}</p>' if said else ""
+
+
+def _argument(row: Any) -> str:
+    """Return what a command was sent with: a threshold, the name of a recipe and so on."""
+    if not row.asked:
+        return _WITHOUT_ARGUMENT.get(row.command, "") if row.known_id is not None else ""
+    asked = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in row.asked.items()}
+    asked |= {"digest": asked["digest"][:12]} if "digest" in asked else {}
+    return ", ".join(value if name in ("name", "value") else f"{name} {value}" for name, value in asked.items())
 
 
 def _counted(title: str, counted: Mapping[str, int]) -> str:

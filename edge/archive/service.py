@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import time
 from functools import partial
@@ -10,7 +11,8 @@ from functools import partial
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from edge_inspect.edge.archive.database import open_database, place_of, said
+from edge_inspect.edge.archive.database import open_database, place_of
+from edge_inspect.edge.archive.database_problems import explained
 from edge_inspect.edge.archive.inbox import Inbox
 from edge_inspect.edge.archive.metrics import ArchiveFigures, answers
 from edge_inspect.edge.archive.migrations import migrate
@@ -48,6 +50,7 @@ def run(settings: ArchiveSettings) -> None:
         stack.callback(engine.dispose)
         notify(READY=1)
         if not _migrate(engine, place, signals):
+            _say_stopping(signals)
             return
         inbox = Inbox()
         pictures = PictureStore(settings.pictures, inbox) if settings.pictures is not None else None
@@ -68,7 +71,15 @@ def run(settings: ArchiveSettings) -> None:
                 beat_at = time.monotonic() + _BEAT_S
                 clock.look()
                 notify(WATCHDOG=1)
-        notify(STOPPING=1)
+        _say_stopping(signals)
+    # Python would look through all objects several times before it ends, which takes seconds on a busy box.
+    gc.freeze()
+
+
+def _say_stopping(signals: Signals) -> None:
+    notify(STOPPING=1)
+    if signals.stop is not None:
+        log.info("%s: stopping after the present transaction", signals.stop.name)
 
 
 def _migrate(engine: Engine, place: str, signals: Signals) -> bool:
@@ -81,7 +92,9 @@ def _migrate(engine: Engine, place: str, signals: Signals) -> bool:
                     log.info("database %s: tables of revision %s", place, revision)
             return True
         except SQLAlchemyError as error:
-            log.log(logging.DEBUG if said_it else logging.WARNING, "database %s: %s; trying again", place, said(error))
+            log.log(
+                logging.DEBUG if said_it else logging.WARNING, "database %s: %s; trying again", place, explained(error)
+            )
             said_it, until = True, time.monotonic() + _TRY_AGAIN_S
         while signals.stop is None and time.monotonic() < until:
             notify(WATCHDOG=1)

@@ -35,7 +35,7 @@ class ArchiveSettings(Section):
     )
     database: DatabaseUrl = Field(
         description="where the rows go: postgresql://USER@HOST/DATABASE, or sqlite:////var/lib/... for a file of this "
-        "box; parameters of libpq such as ?sslmode=verify-full may follow"
+        "box; parameters of libpq such as ?sslmode=verify-full&sslrootcert=FILE may follow"
     )
     password_file: Path | None = Field(
         default=None,
@@ -57,7 +57,7 @@ class ArchiveSettings(Section):
     pictures: str | None = Field(
         default=None,
         description="folder, or URL that fsspec can open such as s3://BUCKET/FOLDER, to which the pictures and maps "
-        "of parts go that stations publish (their setting pictures); default: no pictures are stored",
+        "of parts go that stations publish (their setting pictures), and the report shows; default: none is stored",
     )
     shifts: list[ClockTime] = Field(
         default=["06:00", "14:00", "22:00"],

@@ -119,7 +119,7 @@ verdicts = Table(
     Column("area_name", Text),
     Column("reason", Text),
     Column("not_found", Text),
-    # Fields of a later release, for which this one has no column.
+    # Fields without a column: `views` of a joint part, and those of a later release.
     Column("more", Json),
     Index("verdicts_station_time", "station_id", "decided_at"),
     Index(

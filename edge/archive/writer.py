@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from edge_inspect.edge.archive.counts import add_counts
-from edge_inspect.edge.archive.database import said
+from edge_inspect.edge.archive.database_problems import explained, said
 from edge_inspect.edge.archive.followed_station import SavedFollowing
 from edge_inspect.edge.archive.insertion import Values, insert_for, insert_new
 from edge_inspect.edge.archive.message_rows import BundleKey, Row
@@ -170,7 +170,7 @@ class Writer:
             # Numbers and partitions of a transaction that was not committed are not there.
             self._stations, self._bundles, self._months = {}, {}, set()
             if isinstance(error, DBAPIError) and not _is_of_values(error):
-                raise DatabaseLost(said(error)) from error
+                raise DatabaseLost(explained(error)) from error
             raise
 
 

@@ -49,6 +49,7 @@ def test_what_stations_and_people_say_is_stored_and_checked(
         connection.close()
         # What was stored and acknowledged does not come again.
         assert archive.stop() == 0
+        assert "SIGTERM: stopping" in archive.log
         archive.start()
         line.put(10, bad=BAD)
         check_all(reader, archive, 40)

@@ -84,7 +84,7 @@ def test_a_storage_that_hangs_does_not_keep_the_archive_from_ending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goes_on = threading.Event()
-    monkeypatch.setattr("edge_inspect.edge.archive.pictures.write_atomically", lambda path, data: goes_on.wait())
+    monkeypatch.setattr("edge_inspect.edge.archive.picture_place.write_atomically", lambda path, data: goes_on.wait())
     store = PictureStore(str(tmp_path), Inbox())
     while not store.dropped:
         store.offer(Picture(STATION, part(1).id, "picture", b"x"))
