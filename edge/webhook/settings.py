@@ -41,7 +41,8 @@ class TargetSettings(Section):
     only_rejected: bool = Field(default=False, description="true: leave out the verdicts of accepted parts")
     secret_file: Path | None = Field(
         default=None,
-        description="file with the secret that signs requests, at least 24 bytes, or whsec_ and base64; if "
+        description="file with the secret that signs requests: whsec_ and at least 24 bytes in base64, as libraries of "
+        "Standard Webhooks expect, or a text of at least 24 bytes, which is the key itself; if "
         "$CREDENTIALS_DIRECTORY is set, a relative file name is looked up in that folder; default: not signed",
     )
     ca_file: Path | None = Field(
