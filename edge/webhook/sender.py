@@ -71,13 +71,15 @@ class TargetSender:
             return self.problem
         return f"{self.refused} message(s) refused, see {self._dead_letters.path}" if self.refused else None
 
-    def close(self) -> None:
-        """End the thread; messages that were not delivered stay in the outbox."""
-        if self._closing.is_set():
-            return
-        self._unsubscribe()
+    def ask_to_end(self) -> None:
+        """Tell the thread to end, without waiting for that: no request begins any more, and a pause is over at once."""
         self._closing.set()
         self._more.set()
+
+    def close(self) -> None:
+        """End the thread; messages that were not delivered stay in the outbox."""
+        self.ask_to_end()
+        self._unsubscribe()
         wait_for_end(self._thread, 5.0)
 
     def _run(self) -> None:

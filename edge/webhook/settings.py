@@ -150,6 +150,8 @@ class WebhookSettings(Section):
     @field_validator("targets")
     @classmethod
     def _targets_differ(cls, targets: list[TargetSettings]) -> list[TargetSettings]:
-        if len({target.name for target in targets}) < len(targets):
-            raise ValueError("two targets have the same name; give each its own")
+        names = [target.name for target in targets]
+        for number, name in enumerate(names):
+            if (first := names.index(name)) < number:
+                raise ValueError(f"targets {first} and {number} have the same name, {name!r}; give each its own")
         return targets

@@ -32,8 +32,15 @@ def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> Non
     ("text", "said"),
     [
         (WHERE + "views: [{name: a, station: s1}]\n", "views: "),
-        (WHERE + "views: [{name: a, station: s1}, {name: a, station: s2}]\n", "a name or a station is given twice"),
-        (WHERE + "views: [{name: a, station: s1}, {name: b, station: s1}]\n", "a name or a station is given twice"),
+        (
+            WHERE + "views: [{name: a, station: s1}, {name: a, station: s2}]\n",
+            "views.1.name: 'a' is the name of views.0 too",
+        ),
+        (
+            WHERE + "views: [{name: a, station: s1}, {name: b, site: p, station: s1}]\n",
+            "views.1.station: p/l/s1 is the station of views.0 too",
+        ),
+        (WHERE + VIEWS + "rule: {views: [b, a, b]}\n", "rule.views: view 'b' is named twice"),
         (WHERE + "views: [{name: a, station: s1}, {name: b, station: j}]\n", "'j' is one of the views"),
         (WHERE + VIEWS + "rule: {views: [c]}\n", "there is no view 'c'; the views are a, b"),
         (WHERE + VIEWS + "rule: {reject: votes, votes: 3}\n", "3 votes, but only 2 view(s) decide"),

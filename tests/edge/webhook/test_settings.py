@@ -57,7 +57,7 @@ def test_more_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     path.write_text(f"stations: [p/l, 'p/#/a']\n{twice}")
     assert main(["webhook", "--config", str(path)]) == 2
     said = capsys.readouterr().err
-    assert "two targets have the same name" in said and "write site/line/station" in said and "'#'" in said
+    assert "targets 0 and 1 have the same name, 'a'" in said and "write site/line/station" in said and "'#'" in said
 
 
 def test_check_reads_the_files_of_the_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
