@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from mosquitto import Broker
 
 from edge_inspect.edge.cli import main
 from edge_inspect.edge.configuration.file import read_settings
@@ -63,3 +64,13 @@ def test_a_mistake_shows_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "there is no folder" in capsys.readouterr().err
     assert main(["check", "--views", "--config", str(path)]) == 2
     assert "outbox.path: the folder" in capsys.readouterr().err
+
+
+def test_check_tells_of_a_view_that_the_broker_has_never_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], broker: Broker
+) -> None:
+    path = tmp_path / "views.yaml"
+    mqtt = f"mqtt: {{host: 127.0.0.1, port: {broker.port}}}\n"
+    path.write_text(WHERE + VIEWS + mqtt + f"outbox: {{path: {tmp_path}/outbox.db}}\n")
+    assert main(["check", "--views", "--connect", "--config", str(path)]) == 0
+    assert "has kept no message on edge-inspect/v1/p/l/s1/status; check the name" in capsys.readouterr().err
