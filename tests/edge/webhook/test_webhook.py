@@ -220,10 +220,7 @@ def test_a_stop_waits_for_no_server_and_for_no_pause(
     for _ in range(20):
         station.see(ok=True)
     server.wait_tried(mode)
-    began = time.monotonic()
     assert process.end(signal.SIGINT) == 0
-    took = time.monotonic() - began
-    print(f"{mode}: took {took:.2f} s")
     assert process.said().count("SIGINT: stopping") == 1 and "is left behind" not in process.said()
 
 
