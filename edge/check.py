@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -144,7 +144,8 @@ def _check_views(path: Path, connect: bool) -> Iterator[str]:
         heard = [topic for each in followed for topic in each.followed]
         own = used_topics(Topics(settings.site, settings.line, settings.station), settings.mqtt)
         publish = [*own.publish, *(each.command for each in followed)]
-        yield from _try(path, settings.mqtt, publish, [*heard, *own.subscribe], _STATION_BYTES)
+        status = [topics.status for topics in followed]
+        yield from _try(path, settings.mqtt, publish, [*heard, *own.subscribe], _STATION_BYTES, status)
 
 
 def _check_webhook(path: Path, connect: bool) -> Iterator[str]:
@@ -202,14 +203,21 @@ def _check_archive(path: Path, connect: bool) -> Iterator[str]:
         yield f"database {place}: connected; " + (f"tables of revision {revision}" if revision else "no tables yet")
 
 
-def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str], packet_bytes: int) -> Iterator[str]:
+def _try(
+    path: Path,
+    mqtt: MqttSettings,
+    publish: list[str],
+    subscribe: list[str],
+    packet_bytes: int,
+    expected: Sequence[str] = (),
+) -> Iterator[str]:
     from edge_inspect.edge.mqtt.problem import ConnectionProblem
     from edge_inspect.edge.mqtt.trial import try_broker
 
     broker = f"broker {_place(mqtt)}"
     yield f"{broker}: connecting with a separate client id"
     try:
-        trial = try_broker(mqtt, publish, subscribe, packet_bytes=packet_bytes)
+        trial = try_broker(mqtt, publish, subscribe, packet_bytes=packet_bytes, expected=expected)
     except ConnectionProblem as problem:
         raise CheckFailed(f"{path}: {broker}: {problem}") from None
     yield from (f"{broker}: {line}" for line in trial.said)

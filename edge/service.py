@@ -169,8 +169,6 @@ class Service:
         self._engine.join(0)
         if signals.stop is None:
             self._flush_s = ENDED_FLUSH_S
-        else:
-            log.info("%s: stopping after the current part", signals.stop.name)
         return None
 
     def _reload(self, read_again: Callable[[], Settings]) -> Settings | None:

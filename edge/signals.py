@@ -18,14 +18,12 @@ class Signals:
 
     Args:
         reload: Whether SIGHUP asks for the configuration to be read again; otherwise it ends the process in order.
-
-    Attributes:
-        stop: The signal that ends the process, once it has come; `None` before.
     """
 
     def __init__(self, *, reload: bool = True) -> None:
         self._hang_up_handler = self._hang_up if reload else self._stop
-        self.stop: signal.Signals | None = None
+        self._stopped_by: signal.Signals | None = None
+        self._told = False
         self._reload = False
 
     def __enter__(self) -> Signals:
@@ -37,6 +35,14 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @property
+    def stop(self) -> signal.Signals | None:
+        """The signal that ends the process, once it has come; `None` before. The log tells of it at the first look."""
+        if self._stopped_by is not None and not self._told:
+            self._told = True
+            log.info("%s: stopping", self._stopped_by.name)
+        return self._stopped_by
+
     def take_reload(self) -> bool:
         """Return whether a SIGHUP has come since the last call."""
         asked, self._reload = self._reload, False
@@ -45,9 +51,9 @@ class Signals:
         return asked
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.stop is not None:
+        if self._stopped_by is not None:
             raise SystemExit(128 + number)
-        self.stop = signal.Signals(number)
+        self._stopped_by = signal.Signals(number)
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         self._reload = True

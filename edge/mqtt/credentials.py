@@ -39,12 +39,13 @@ def credential_remedy(name: Path) -> str:
     return f"; a name without a folder is a credential of systemd's: LoadCredential={name}:FILE in the unit provides it"
 
 
-def read_password(file: Path, key: str = "mqtt.password_file") -> str:
+def read_password(file: Path, key: str = "mqtt.password_file", remedy: str = "save it as UTF-8") -> str:
     """Return the password in a file, without the line's end.
 
     Args:
         file: The file.
         key: The setting or option that names the file, for messages.
+        remedy: What to do about a file that is not UTF-8, for the message.
 
     Raises:
         ConfigurationError: The file cannot be read, or contains no password. The message shows no part of it.
@@ -54,7 +55,7 @@ def read_password(file: Path, key: str = "mqtt.password_file") -> str:
         password = data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         # The text of the error contains bytes of the password.
-        raise _mistake(key, file, "is not UTF-8; save it as UTF-8") from None
+        raise _mistake(key, file, f"is not UTF-8; {remedy}") from None
     if not password:
         raise _mistake(key, file, "is empty; write the password into it, or leave the key out")
     if "\n" in password or len(data) > _LONGEST_PASSWORD:

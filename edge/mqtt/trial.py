@@ -30,6 +30,7 @@ from edge_inspect.edge.mqtt.problem import ConnectionProblem, refusal
 from edge_inspect.edge.mqtt.session import UNSUPPORTED_VERSION
 
 _ANSWER_S = 10.0
+_RETAINED_S = 1.0
 _TURN_S = 0.1
 _DISCONNECT = b"\xe0\x00"
 # QoS 2, not retained.
@@ -59,7 +60,12 @@ class BrokerTrial(NamedTuple):
 
 
 def try_broker(
-    settings: MqttSettings, publish: Sequence[str], subscribe: Sequence[str], *, packet_bytes: int = 0
+    settings: MqttSettings,
+    publish: Sequence[str],
+    subscribe: Sequence[str],
+    *,
+    packet_bytes: int = 0,
+    expected: Sequence[str] = (),
 ) -> BrokerTrial:
     """Connect as the service does, try the topics that it needs, and close the connection.
 
@@ -68,6 +74,7 @@ def try_broker(
         publish: Topics that the service publishes to.
         subscribe: Topics that the service subscribes to.
         packet_bytes: Size of the largest packet that the broker must accept, in bytes.
+        expected: Topics among `subscribe` that should have a retained message; one that has none is told.
 
     Raises:
         ConnectionProblem: The broker cannot be reached, or does not accept the connection.
@@ -76,7 +83,7 @@ def try_broker(
     for protocol in protocols:
         with contextlib.closing(_TrialConnection(settings, protocol)) as connection:
             if connection.is_accepted(last=protocol == protocols[-1]):
-                return connection.try_all(publish, subscribe, packet_bytes)
+                return connection.try_all(publish, subscribe, packet_bytes, expected)
     raise AssertionError("the last version of MQTT is answered or raises")
 
 
@@ -89,10 +96,12 @@ class _TrialConnection:
         self._limits: dict[str, Any] = {}
         self._subscribed: dict[int, list[ReasonCode]] = {}
         self._hung_up = False
+        self._heard: set[str] = set()
         self._client = new_client(f"edge-inspect-check-{secrets.token_hex(4)}", protocol, settings)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = lambda client, userdata, message: self._heard.add(message.topic)
         connect(self._client, protocol, settings)
 
     def close(self) -> None:
@@ -120,8 +129,10 @@ class _TrialConnection:
             raise refusal("refused the connection", self._reason)
         return True
 
-    def try_all(self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int) -> BrokerTrial:
-        """Try all topics, and compare the broker's packet limit with what is needed."""
+    def try_all(
+        self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int, expected: Sequence[str]
+    ) -> BrokerTrial:
+        """Try all topics, compare the broker's packet limit with what is needed, and look for retained messages."""
         limits = [text.format(self._limits[name]) for name, text in _LIMITS.items() if name in self._limits]
         announced = f"; it announces {', '.join(limits)}" if limits else ""
         said = [f"answers with {VERSIONS[self._protocol]}{announced}"]
@@ -131,6 +142,13 @@ class _TrialConnection:
                 f"accepts packets up to {largest} bytes, but messages have up to about {packet_bytes}; raise its limit"
             )
         mistakes += [problem for topic in subscribe if (problem := self._subscribe(topic))]
+        if not mistakes and self._limits.get("RetainAvailable", 1):
+            self._wait(lambda: self._heard.issuperset(expected), _RETAINED_S)
+            said += [
+                f"has kept no message on {topic}; check the name, and that this station has been connected once"
+                for topic in expected
+                if topic not in self._heard
+            ]
         if not self._is_5 or self._limits.get("MaximumQoS", 2) < 2:
             said.append("it does not say what may be published; the service's log will show what it refuses")
         else:

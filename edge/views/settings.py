@@ -63,7 +63,8 @@ class RuleSettings(Section):
         if unknown := [name for name in deciding if name not in views]:
             raise ValueError(f"rule.views: there is no view {unknown[0]!r}; the views are {', '.join(views)}")
         if len(set(deciding)) < len(deciding):
-            raise ValueError("rule.views: a view is named twice; name each once")
+            twice = next(name for name in deciding if deciding.count(name) > 1)
+            raise ValueError(f"rule.views: view {twice!r} is named twice; name each once")
         votes = {"any": 1, "all": len(deciding)}.get(self.reject, self.votes or 1)
         if votes > len(deciding):
             raise ValueError(f"rule.votes: {votes} votes, but only {len(deciding)} view(s) decide")
@@ -135,8 +136,14 @@ class ViewsSettings(Section):
     @model_validator(mode="after")
     def _views_differ(self) -> ViewsSettings:
         names, topics = [view.name for view in self.views], [topics for _, topics in self.followed]
-        if len(set(names)) < len(names) or len(set(topics)) < len(topics):
-            raise ValueError("views: a name or a station is given twice; give each view its own name and station")
+        for number, (name, of) in enumerate(zip(names, topics, strict=True)):
+            if (first := names.index(name)) < number:
+                raise ValueError(f"views.{number}.name: {name!r} is the name of views.{first} too; give each its own")
+            if (first := topics.index(of)) < number:
+                raise ValueError(
+                    f"views.{number}.station: {of.site}/{of.line}/{of.station} is the station of views.{first} too; "
+                    "give each view its own"
+                )
         if Topics(self.site, self.line, self.station) in topics:
             raise ValueError(f"station: {self.station!r} is one of the views; give the joint station a name of its own")
         self.rule.of(names)

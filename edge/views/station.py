@@ -64,6 +64,7 @@ class JointStation:
         if verdict.reason in REASONS_OF_VIEWS:
             said = [f"view {view.name}: {view.problem}" for view in verdict.views or () if view.problem is not None]
             self._without = f"part {verdict.sequence} was rejected: {'; '.join(said)}"
+            log.warning("%s", self._without)
 
     def look(self, why_deaf: str | None) -> None:
         """Look whether the clock was set, and publish the status if it has changed; call this about once a second.

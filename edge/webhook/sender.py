@@ -23,6 +23,7 @@ from edge_inspect.edge.webhook.signature import headers, read_secret
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.5
+_LOOK_S = 1.0
 
 
 class TargetSender:
@@ -30,7 +31,8 @@ class TargetSender:
 
     One message is sent at a time, so they arrive in order. A message that the server does not take is sent again, after
     pauses that grow up to `backoff_cap_s`. A message that the server refuses for its content is written to the file of
-    dead letters and left out. Secret and CA file are read for each request, so they can be changed while it runs.
+    dead letters and left out. Secret and CA file are read for each request, so they can be changed while it runs. They
+    are read at the start too: if one cannot be used, that is told before a message needs it, and messages wait.
 
     Args:
         target: Settings of the target; its name is that of its messages in the outbox.
@@ -39,7 +41,7 @@ class TargetSender:
 
     Attributes:
         refused: Number of messages refused since the start.
-        problem: Why the last request failed; `None` if it did not.
+        problem: Why the last request was not answered for good, or why none can be made; `None` if all is well.
     """
 
     def __init__(self, target: TargetSettings, outbox: Outbox, dead_letters: DeadLetters) -> None:
@@ -69,22 +71,26 @@ class TargetSender:
             return self.problem
         return f"{self.refused} message(s) refused, see {self._dead_letters.path}" if self.refused else None
 
-    def close(self) -> None:
-        """End the thread; messages that were not delivered stay in the outbox."""
-        if self._closing.is_set():
-            return
-        self._unsubscribe()
+    def ask_to_end(self) -> None:
+        """Tell the thread to end, without waiting for that: no request begins any more, and a pause is over at once."""
         self._closing.set()
         self._more.set()
+
+    def close(self) -> None:
+        """End the thread; messages that were not delivered stay in the outbox."""
+        self.ask_to_end()
+        self._unsubscribe()
         wait_for_end(self._thread, 5.0)
 
     def _run(self) -> None:
         attempt = 0
+        has_files = self._look_at_files()
         while not self._closing.is_set():
             self._more.clear()
             entries = self._outbox.pending(self._target.name, 0, 1)
             if not entries:
-                self._more.wait()
+                self._more.wait(None if has_files else _LOOK_S)
+                has_files = has_files or self._look_at_files()
                 continue
             answer = self._deliver(entries[0])
             if self._closing.is_set() and not answer.delivered:
@@ -97,6 +103,18 @@ class TargetSender:
             pause = min(cap, _FIRST_PAUSE_S * 2 ** min(attempt, 20)) * random.uniform(0.5, 1)
             attempt += 1
             self._closing.wait(max(pause, answer.retry_after_s))
+
+    def _look_at_files(self) -> bool:
+        """Return whether secret and CA file can be used now; a mistake is the problem until they can."""
+        try:
+            read_files(self._target)
+        except ConfigurationError as error:
+            self._note_problem(str(error))
+            return False
+        if self.problem is not None:
+            log.info("target %s: its secret and its CAs can be read now", self._target.name)
+        self.problem = None
+        return True
 
     def _deliver(self, entry: Entry) -> Answer:
         try:
@@ -129,11 +147,15 @@ class TargetSender:
             self._dead_letters.add(name, entry.address, entry.payload, answer.problem)
             self._outbox.drop([entry.id])
             self.refused += 1
+            self.problem = None  # the message is no longer held up, and the next one tells how the server is
             log.error("target %s: message %d is given up: %s", name, entry.sequence, answer.problem)
         else:
-            if answer.problem != self.problem:
-                log.warning("target %s: %s; messages wait in the outbox and are sent again", name, answer.problem)
-            self.problem = answer.problem
+            self._note_problem(answer.problem)
+
+    def _note_problem(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("target %s: %s; messages wait in the outbox and are sent again", self._target.name, problem)
+        self.problem = problem
 
 
 def read_files(target: TargetSettings) -> tuple[bytes | None, ssl.SSLContext | None]:

@@ -65,6 +65,9 @@ def run(settings: WebhookSettings) -> None:
         if signals.stop is None:
             log.critical("a thread has ended because of an error here, so the webhook ends")
         notify(STOPPING=1)
+        # All of them end at once, while the connection to the broker is closed, and not one after another.
+        for sender in senders:
+            sender.ask_to_end()
 
 
 def _common_trouble(subscriber: WebhookSubscriber, outbox: SqliteOutbox) -> str | None:

@@ -41,7 +41,8 @@ class TargetSettings(Section):
     only_rejected: bool = Field(default=False, description="true: leave out the verdicts of accepted parts")
     secret_file: Path | None = Field(
         default=None,
-        description="file with the secret that signs requests, at least 24 bytes, or whsec_ and base64; if "
+        description="file with the secret that signs requests: whsec_ and at least 24 bytes in base64, as libraries of "
+        "Standard Webhooks expect, or a text of at least 24 bytes, which is the key itself; if "
         "$CREDENTIALS_DIRECTORY is set, a relative file name is looked up in that folder; default: not signed",
     )
     ca_file: Path | None = Field(
@@ -149,6 +150,8 @@ class WebhookSettings(Section):
     @field_validator("targets")
     @classmethod
     def _targets_differ(cls, targets: list[TargetSettings]) -> list[TargetSettings]:
-        if len({target.name for target in targets}) < len(targets):
-            raise ValueError("two targets have the same name; give each its own")
+        names = [target.name for target in targets]
+        for number, name in enumerate(names):
+            if (first := names.index(name)) < number:
+                raise ValueError(f"targets {first} and {number} have the same name, {name!r}; give each its own")
         return targets

@@ -17,6 +17,7 @@ from edge_inspect.edge.mqtt.credentials import read_password
 
 _PREFIX = "whsec_"
 _LEAST_BYTES = 24
+_REMEDY = f'make a secret with: echo "{_PREFIX}$(openssl rand -base64 32)" > FILE'
 
 
 def read_secret(key: str, file: Path) -> bytes:
@@ -24,22 +25,27 @@ def read_secret(key: str, file: Path) -> bytes:
 
     Args:
         key: The setting that names the file, for messages.
-        file: The file; its first line is the secret, or `whsec_` and the secret in base64.
+        file: The file with one line of text: `whsec_` and the key of the HMAC in base64, which is what the libraries of
+            Standard Webhooks read; or a text without this prefix, whose UTF-8 bytes are the key.
+
+    Returns:
+        The key of the HMAC.
 
     Raises:
         ConfigurationError: The file cannot be read, or the secret is too short.
     """
-    text = read_password(file, key)
+    text = read_password(file, key, _REMEDY)
     secret = text.encode()
     if text.startswith(_PREFIX):
         try:
             secret = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
         except binascii.Error as error:
-            raise ConfigurationError(f"{key}: {file}: what follows {_PREFIX} is no base64: {error}") from error
+            raise ConfigurationError(
+                f"{key}: {file}: what follows {_PREFIX} is no base64: {error}; {_REMEDY}"
+            ) from error
     if len(secret) < _LEAST_BYTES:
         raise ConfigurationError(
-            f"{key}: {file}: the secret has {len(secret)} bytes; make one of at least {_LEAST_BYTES}, for example "
-            "with: openssl rand -base64 32"
+            f"{key}: {file}: the secret has {len(secret)} bytes, and needs {_LEAST_BYTES}; {_REMEDY}"
         )
     return secret
 

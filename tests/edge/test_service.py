@@ -172,6 +172,7 @@ def test_sigterm_finishes_flushes_and_says_offline(
     service = launch(configure(broker.port, "?fps=40&loop=true"))
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, 30)
     assert service.end(timeout=10) == 0
+    assert service.said().count("SIGTERM: stopping") == 1
     assert waiting(tmp_path / "outbox.db") == []
     wait_until(lambda: subscriber.payloads("status")[-1]["state"] == "offline", 30)
     sequences = subscriber.sequences()

@@ -39,6 +39,17 @@ def test_what_an_access_list_forbids_is_said(make_broker: Callable[..., Broker],
     assert mistake.startswith(f"may not publish to {PREFIX}/verdict: Not authorized (0x87)")
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_station_that_was_never_heard_is_said(broker: Broker, subscriber: Subscriber, protocol: str) -> None:
+    known, unknown = f"{PREFIX}/status", f"{PREFIX}9/status"
+    subscriber.publish(known, b"x", retain=True)
+    trial = try_broker(settings(broker.port, protocol=protocol), PUBLISH, [known, unknown], expected=[known, unknown])
+    assert trial.mistakes == []
+    assert [line for line in trial.said if "has kept no message" in line] == [
+        f"has kept no message on {unknown}; check the name, and that this station has been connected once"
+    ]
+
+
 def test_limits_are_said(make_broker: Callable[..., Broker]) -> None:
     limits = "max_packet_size 20000\nretain_available false\nmax_keepalive 20\nmax_inflight_messages 7"
     broker = make_broker(settings=f"allow_anonymous true\n{limits}")

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from mosquitto import Broker
 
 from edge_inspect.edge.cli import main
 from edge_inspect.edge.configuration.file import read_settings
@@ -32,8 +33,15 @@ def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> Non
     ("text", "said"),
     [
         (WHERE + "views: [{name: a, station: s1}]\n", "views: "),
-        (WHERE + "views: [{name: a, station: s1}, {name: a, station: s2}]\n", "a name or a station is given twice"),
-        (WHERE + "views: [{name: a, station: s1}, {name: b, station: s1}]\n", "a name or a station is given twice"),
+        (
+            WHERE + "views: [{name: a, station: s1}, {name: a, station: s2}]\n",
+            "views.1.name: 'a' is the name of views.0 too",
+        ),
+        (
+            WHERE + "views: [{name: a, station: s1}, {name: b, site: p, station: s1}]\n",
+            "views.1.station: p/l/s1 is the station of views.0 too",
+        ),
+        (WHERE + VIEWS + "rule: {views: [b, a, b]}\n", "rule.views: view 'b' is named twice"),
         (WHERE + "views: [{name: a, station: s1}, {name: b, station: j}]\n", "'j' is one of the views"),
         (WHERE + VIEWS + "rule: {views: [c]}\n", "there is no view 'c'; the views are a, b"),
         (WHERE + VIEWS + "rule: {reject: votes, votes: 3}\n", "3 votes, but only 2 view(s) decide"),
@@ -56,3 +64,13 @@ def test_a_mistake_shows_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "there is no folder" in capsys.readouterr().err
     assert main(["check", "--views", "--config", str(path)]) == 2
     assert "outbox.path: the folder" in capsys.readouterr().err
+
+
+def test_check_tells_of_a_view_that_the_broker_has_never_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], broker: Broker
+) -> None:
+    path = tmp_path / "views.yaml"
+    mqtt = f"mqtt: {{host: 127.0.0.1, port: {broker.port}}}\n"
+    path.write_text(WHERE + VIEWS + mqtt + f"outbox: {{path: {tmp_path}/outbox.db}}\n")
+    assert main(["check", "--views", "--connect", "--config", str(path)]) == 0
+    assert "has kept no message on edge-inspect/v1/p/l/s1/status; check the name" in capsys.readouterr().err

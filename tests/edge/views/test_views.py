@@ -78,6 +78,7 @@ def test_one_verdict_a_part_whatever_restarts(
         line.close()
     found = check(joint(subscriber), line, votes, deciding)
     assert found.mistakes == [] and found.parts >= 78 and found.late > 0, found
+    assert any("was rejected: view v" in process.said() for process in processes)
     rejected = {each["id"] for each in joint(subscriber) if not each["ok"]}
     wait_until(lambda: rejected <= {each["id"] for each in subscriber.payloads("defect")}, PATIENCE, "their defects")
 

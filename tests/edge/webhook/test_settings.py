@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,7 +57,7 @@ def test_more_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     path.write_text(f"stations: [p/l, 'p/#/a']\n{twice}")
     assert main(["webhook", "--config", str(path)]) == 2
     said = capsys.readouterr().err
-    assert "two targets have the same name" in said and "write site/line/station" in said and "'#'" in said
+    assert "targets 0 and 1 have the same name, 'a'" in said and "write site/line/station" in said and "'#'" in said
 
 
 def test_check_reads_the_files_of_the_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,9 +86,28 @@ def test_the_secret_of_the_specifications_example(tmp_path: Path) -> None:
     assert "Webhook-Signature" not in headers("a", 1, b"", None)
 
 
-@pytest.mark.parametrize(("text", "said"), [("short", "has 5 bytes"), ("whsec_!!", "no base64"), ("", "is empty")])
-def test_bad_secrets(tmp_path: Path, text: str, said: str) -> None:
+def test_a_text_without_the_prefix_is_the_key_itself(tmp_path: Path) -> None:
     file = tmp_path / "secret"
-    file.write_text(text)
-    with pytest.raises(ConfigurationError, match=said):
+    file.write_text("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+    assert read_secret("targets.a.secret_file", file) == b"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"short", "has 5 bytes"), (b"whsec_!!", "no base64"), (bytes(range(128, 160)), "not UTF-8")]
+)
+def test_a_bad_secret_comes_with_the_command_that_makes_a_good_one(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=said) as told:
+        read_secret("targets.a.secret_file", file)
+    command = str(told.value).rpartition("make a secret with: ")[2].replace("FILE", shlex.quote(str(file)))
+    subprocess.run(command, shell=True, check=True)
+    assert file.read_text().startswith("whsec_") and len(read_secret("targets.a.secret_file", file)) == 32
+
+
+def test_an_empty_secret(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.touch()
+    with pytest.raises(ConfigurationError, match="is empty"):
         read_secret("targets.a.secret_file", file)

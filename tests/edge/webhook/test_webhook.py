@@ -167,6 +167,63 @@ def test_a_refused_message_is_kept_and_told_and_does_not_block(
     assert "message 1 is given up: it answers 422" in process.said()
 
 
+def test_a_server_that_was_away_and_refuses_is_no_longer_said_to_be_away(
+    broker: Broker, station: ViewStation, server: WebhookServer, start: Start, health_port: int, tmp_path: Path
+) -> None:
+    server.stop()
+    start(broker.port, at(server))
+    station.see(ok=True)
+    wait_until(lambda: "cannot be reached" in (troubles(health_port)["mes"] or ""), PATIENCE, "it is away")
+    server.set_mode("400")
+    server.start()
+    refusal = f"1 message(s) refused, see {tmp_path}/webhook.refused.jsonl"
+    wait_until(lambda: troubles(health_port) == {"mes": refusal}, PATIENCE, "it is back, and refuses")
+
+
+def test_a_missing_secret_is_told_at_the_start_and_holds_only_its_own_messages(
+    broker: Broker,
+    station: ViewStation,
+    make_server: Callable[..., WebhookServer],
+    start: Start,
+    health_port: int,
+    tmp_path: Path,
+) -> None:
+    signed, other = make_server(), make_server()
+    secret = tmp_path / "secret"
+    process = start(broker.port, at(signed, name="signed", secret_file=str(secret)), at(other, name="other"))
+    wait_until(
+        lambda: f"target signed: targets.signed.secret_file: {secret}: No such" in process.said(), PATIENCE, "said"
+    )
+    found = troubles(health_port)
+    assert "secret_file" in found["signed"] and found["other"] is None
+    secret.write_text(SECRET)
+    wait_until(
+        lambda: troubles(health_port) == {"signed": None, "other": None}, PATIENCE, "it is there, without a part"
+    )
+    assert process.end() == 0
+    secret.unlink()
+    start(broker.port, at(signed, name="signed", secret_file=str(secret)), at(other, name="other"))
+    station.see(ok=True)
+    other.wait_for(1)
+    assert signed.requests("tried.jsonl") == []
+    secret.write_text(SECRET)
+    (request,) = signed.wait_for(1)
+    assert "webhook-signature" in request["headers"]
+
+
+@pytest.mark.parametrize("mode", ["hang", "500", "400"])
+def test_a_stop_waits_for_no_server_and_for_no_pause(
+    broker: Broker, station: ViewStation, server: WebhookServer, start: Start, mode: str
+) -> None:
+    server.set_mode(mode)
+    process = start(broker.port, at(server, timeout_s=300, backoff_cap_s=3600))
+    for _ in range(20):
+        station.see(ok=True)
+    server.wait_tried(mode)
+    assert process.end(signal.SIGINT) == 0
+    assert process.said().count("SIGINT: stopping") == 1 and "is left behind" not in process.said()
+
+
 def test_its_health_says_that_it_hears_nothing(
     broker: Broker, station: ViewStation, server: WebhookServer, start: Start, health_port: int
 ) -> None:
