@@ -192,12 +192,14 @@ def test_topics_that_the_page_may_not_write_are_named(
 
 
 def test_every_failed_connection_is_listed_and_nothing_is_called_good(check: Check, tmp_path: Path) -> None:
+    key = SigningKey(tmp_path)
+    key.sign(tmp_path / "flange")
     prefixes = [f"https://127.0.0.1:{free_port()}/" for _ in range(2)]
-    bundles = {"folder": str(tmp_path), "pull": {"prefixes": prefixes}, "public_keys": []}
-    key = SigningKey.make(tmp_path / "key")
-    bundles["public_keys"] = [str(key.public)]
+    bundles = {"folder": str(tmp_path), "pull": {"prefixes": prefixes}, "public_keys": [str(key.public)]}
     status, said = check("--connect", mqtt=at(free_port()), bundles=bundles)
-    assert status in (1, 2) and "good" not in said
+    assert status == 1 and ": good" not in said and "nothing listens at port" in said
+    for prefix in prefixes:
+        assert f"bundles.pull.prefixes: {prefix}: " in said
 
 
 def test_recipes_and_their_bundles_are_listed(check: Check, tmp_path: Path) -> None:
@@ -213,8 +215,8 @@ def test_recipes_and_their_bundles_are_listed(check: Check, tmp_path: Path) -> N
 def test_what_is_wrong_with_recipes_hides_no_other_mistake(check: Check) -> None:
     recipes = [{"name": "a", "bundle": "/x"}, {"name": "a", "bundle": "/z"}]
     for more, wrong in (({}, "several 'recipes' are named a"), ({"bundle": "/y"}, "leave 'bundle' out")):
-        status, said = check(stations=[{"name": "a", "camera": "folder:/x", "recipes": recipes, "triger": "x", **more}])
-        assert status == 2 and wrong in said and "stations.0.triger: unknown key" in said
+        status, said = check(stations=[{"name": "a", "camera": "folder:/x", "recipes": recipes, "triggers": "x", **more}])
+        assert status == 2 and wrong in said and "stations.0.triggers: unknown key" in said
 
 
 def test_a_missing_extra_is_a_mistake(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
