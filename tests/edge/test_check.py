@@ -215,7 +215,9 @@ def test_recipes_and_their_bundles_are_listed(check: Check, tmp_path: Path) -> N
 def test_what_is_wrong_with_recipes_hides_no_other_mistake(check: Check) -> None:
     recipes = [{"name": "a", "bundle": "/x"}, {"name": "a", "bundle": "/z"}]
     for more, wrong in (({}, "several 'recipes' are named a"), ({"bundle": "/y"}, "leave 'bundle' out")):
-        status, said = check(stations=[{"name": "a", "camera": "folder:/x", "recipes": recipes, "triggers": "x", **more}])
+        status, said = check(
+            stations=[{"name": "a", "camera": "folder:/x", "recipes": recipes, "triggers": "x", **more}]
+        )
         assert status == 2 and wrong in said and "stations.0.triggers: unknown key" in said
 
 
