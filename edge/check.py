@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pwd
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Literal
 
 from edge_inspect.edge.configuration.file import (
     check_bridge_settings,
@@ -22,6 +24,9 @@ from edge_inspect.edge.configuration.pull_settings import PullSettings
 from edge_inspect.edge.configuration.station_patterns import named_stations
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from edge_inspect.edge.webhook.settings import TargetSettings
 
 SERVICE_USER = "edge-inspect"
 """User as whom the systemd unit runs the service."""
@@ -40,8 +45,11 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
         connect: Whether to connect to the broker, and to the servers of `bundles.pull`, too.
 
     Raises:
-        ConfigurationError: Something is wrong or missing; the message lists all mistakes.
-        CheckFailed: The broker or a server cannot be reached, or the broker does not allow a topic that is needed.
+        ConfigurationError: Something is wrong or missing. If keys or values of the file are wrong, the message lists
+            all of these; otherwise all that is wrong with what they name.
+        Exception: A package of an extra that the program needs does not load.
+        CheckFailed: The broker or a server cannot be reached, or the broker does not allow a topic that is needed; the
+            message lists all of these.
     """
     if os.geteuid() == 0 and _is_user(SERVICE_USER):
         yield (
@@ -62,14 +70,16 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
     settings = load_settings(path)
     unseen = check_settings(path, settings)
     sink = f"broker {_place(settings.mqtt)}" if settings.sink == "mqtt" else f"sink {settings.sink}"
-    yield f"{path}: good; {len(settings.stations)} station(s), {sink}"
     yield from unseen
+    for station in settings.stations:
+        recipes = ", ".join(f"{recipe.name} ({recipe.bundle})" for recipe in station.recipes)
+        yield f"station {station.name}: " + (f"recipes {recipes}" if recipes else f"bundle {station.bundle}")
     keys = ", ".join(key.id for key in trusted_keys(settings))
     yield f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one"
+    trials: list[Iterator[str]] = []
     if (pull := settings.bundles.pull) is not None:
         yield f"bundles of at most {pull.largest_mb:g} MB are fetched from {', '.join(pull.prefixes)}"
-        if connect:
-            yield from _try_servers(path, pull)
+        trials += [_try_server(path, pull, prefix) for prefix in pull.prefixes]
     if connect and settings.sink == "mqtt":
         from edge_inspect.edge.mqtt.encodings import used_topics
 
@@ -79,28 +89,52 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
             for each, station in zip(topics, settings.stations, strict=True)
         ]
         publish, subscribe = ([topic for pair in pairs for topic in pair[i]] for i in (0, 1))
-        yield from _try(path, settings.mqtt, publish, subscribe, _STATION_BYTES)
+        trials.append(_try(path, settings.mqtt, publish, subscribe, _STATION_BYTES))
     elif connect:
         yield f"sink {settings.sink}: only a broker can be checked before the service runs"
+    if connect:
+        yield from _each(trials)
+    yield f"{path}: good; {len(settings.stations)} station(s), {sink}"
 
 
-def _try_servers(path: Path, pull: PullSettings) -> Iterator[str]:
-    """Connect to the servers from which bundles are fetched.
+def _load(*modules: str) -> None:
+    """Load packages of an extra, as the program itself will; `run_command` says what is missing."""
+    for module in modules:
+        importlib.import_module(module)
+
+
+def _each(trials: Iterable[Iterator[str]]) -> Iterator[str]:
+    """Yield the lines of all trials, whichever of them fail.
 
     Raises:
-        CheckFailed: One of them cannot be reached.
+        CheckFailed: Some have failed; the message is that of each.
+    """
+    failed = []
+    for trial in trials:
+        try:
+            yield from trial
+        except CheckFailed as error:
+            failed.append(str(error))
+    if failed:
+        raise CheckFailed("\n".join(failed))
+
+
+def _try_server(path: Path, pull: PullSettings, prefix: str) -> Iterator[str]:
+    """Connect to a server from which bundles are fetched.
+
+    Raises:
+        CheckFailed: It cannot be reached.
     """
     from edge_inspect.edge.bundle.patient_http import try_server
     from edge_inspect.edge.bundle.web_address import WebAddress
     from edge_inspect.edge.mqtt.credentials import client_tls_context
 
-    for prefix in pull.prefixes:
-        address = WebAddress.parse_prefix(prefix)
-        secure = address.scheme == "https"
-        problem = try_server(address, client_tls_context("bundles.pull.ca_file", pull.ca_file) if secure else None)
-        if problem is not None:
-            raise CheckFailed(f"{path}: bundles.pull.prefixes: {prefix}: {problem}")
-        yield f"{prefix}: the server answers"
+    address = WebAddress.parse_prefix(prefix)
+    secure = address.scheme == "https"
+    problem = try_server(address, client_tls_context("bundles.pull.ca_file", pull.ca_file) if secure else None)
+    if problem is not None:
+        raise CheckFailed(f"{path}: bundles.pull.prefixes: {prefix}: {problem}")
+    yield f"{prefix}: the server answers"
 
 
 def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
@@ -109,12 +143,12 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
     settings = read_settings(path, BridgeSettings)
     unseen = check_bridge_settings(path, settings)
     modbus = f"{settings.modbus.host}:{settings.modbus.port}"
-    yield f"{path}: good; {len(settings.stations)} station(s), broker {_place(settings.mqtt)}, Modbus on {modbus}"
     yield from unseen
     if connect:
         topics = [Topics(name.site, name.line, name.station) for name in settings.stations]
         heard = [topic for each in topics for topic in each.followed]
         yield from _try(path, settings.mqtt, [each.command for each in topics], heard, _COMMAND_BYTES)
+    yield f"{path}: good; {len(settings.stations)} station(s), broker {_place(settings.mqtt)}, Modbus on {modbus}"
 
 
 def _check_opcua(path: Path, connect: bool) -> Iterator[str]:
@@ -124,11 +158,12 @@ def _check_opcua(path: Path, connect: bool) -> Iterator[str]:
 
     settings = read_settings(path, OpcuaSettings)
     unseen = check_opcua_settings(path, settings)
-    yield f"{path}: good; {settings.listen.url}, broker {_place(settings.mqtt)}"
+    _load("asyncua")
     yield from unseen
     if connect:
         named = _named(settings.stations)
         yield from _try(path, settings.mqtt, [each.command for each in named], topics(settings), _COMMAND_BYTES)
+    yield f"{path}: good; {settings.listen.url}, broker {_place(settings.mqtt)}"
 
 
 def _check_views(path: Path, connect: bool) -> Iterator[str]:
@@ -137,7 +172,6 @@ def _check_views(path: Path, connect: bool) -> Iterator[str]:
 
     settings = read_settings(path, ViewsSettings)
     unseen = check_subscriber(path, settings.mqtt, {"outbox.path": settings.outbox.path})
-    yield f"{path}: good; {len(settings.views)} views, broker {_place(settings.mqtt)}"
     yield from unseen
     if connect:
         followed = [topics for _, topics in settings.followed]
@@ -146,25 +180,38 @@ def _check_views(path: Path, connect: bool) -> Iterator[str]:
         publish = [*own.publish, *(each.command for each in followed)]
         status = [topics.status for topics in followed]
         yield from _try(path, settings.mqtt, publish, [*heard, *own.subscribe], _STATION_BYTES, status)
+    yield f"{path}: good; {len(settings.views)} views, broker {_place(settings.mqtt)}"
 
 
 def _check_webhook(path: Path, connect: bool) -> Iterator[str]:
-    from edge_inspect.edge.bundle.patient_http import try_server
     from edge_inspect.edge.webhook.sender import read_files
-    from edge_inspect.edge.webhook.settings import WebhookSettings, address_of
+    from edge_inspect.edge.webhook.settings import WebhookSettings
     from edge_inspect.edge.webhook.subscriber import topics
 
     settings = read_settings(path, WebhookSettings)
     unseen = check_subscriber(path, settings.mqtt, {"outbox.path": settings.outbox.path})
-    yield f"{path}: good; {len(settings.targets)} target(s), broker {_place(settings.mqtt)}"
     yield from unseen
-    for target in settings.targets:
-        _, context = read_files(target)
-        if connect and (problem := try_server(address_of(target.url), context)) is not None:
-            raise CheckFailed(f"{path}: target {target.name}: {target.url}: {problem}")
-        yield f"target {target.name}: {'the server answers' if connect else 'its secret and its CAs can be read'}"
+    contexts = {target.name: read_files(target)[1] for target in settings.targets}
     if connect:
-        yield from _try(path, settings.mqtt, [], topics(settings), _COMMAND_BYTES)
+        trials = [_try_target(path, target, contexts[target.name]) for target in settings.targets]
+        yield from _each([*trials, _try(path, settings.mqtt, [], topics(settings), _COMMAND_BYTES)])
+    else:
+        yield from (f"target {name}: its secret and its CAs can be read" for name in contexts)
+    yield f"{path}: good; {len(settings.targets)} target(s), broker {_place(settings.mqtt)}"
+
+
+def _try_target(path: Path, target: TargetSettings, context: SSLContext | None) -> Iterator[str]:
+    """Connect to the server of a webhook.
+
+    Raises:
+        CheckFailed: It cannot be reached.
+    """
+    from edge_inspect.edge.bundle.patient_http import try_server
+    from edge_inspect.edge.webhook.settings import address_of
+
+    if (problem := try_server(address_of(target.url), context)) is not None:
+        raise CheckFailed(f"{path}: target {target.name}: {target.url}: {problem}")
+    yield f"target {target.name}: the server answers"
 
 
 def _check_page(path: Path, connect: bool) -> Iterator[str]:
@@ -173,12 +220,13 @@ def _check_page(path: Path, connect: bool) -> Iterator[str]:
 
     settings = read_settings(path, PageSettings)
     unseen = check_page_settings(path, settings)
-    yield f"{path}: good; {settings.listen.address}, broker {_place(settings.mqtt)}"
+    _load("starlette", "uvicorn", "h11")
     yield from unseen
     if connect:
         named = _named(settings.stations)
         publish = [topic for each in named for topic in (each.command, each.label)]
         yield from _try(path, settings.mqtt, publish, topics(settings), _COMMAND_BYTES)
+    yield f"{path}: good; {settings.listen.address}, broker {_place(settings.mqtt)}"
 
 
 def _check_archive(path: Path, connect: bool) -> Iterator[str]:
@@ -187,7 +235,7 @@ def _check_archive(path: Path, connect: bool) -> Iterator[str]:
 
     settings = read_settings(path, ArchiveSettings)
     unseen = check_archive_settings(path, settings)
-    yield f"{path}: good; broker {_place(settings.mqtt)}"
+    _load("sqlalchemy", "alembic", *(() if settings.database.startswith("sqlite") else ("psycopg",)))
     yield from unseen
     if connect:
         from edge_inspect.edge.archive.database import open_database, place_of, reading
@@ -201,6 +249,7 @@ def _check_archive(path: Path, connect: bool) -> Iterator[str]:
             revision = current_revision(connection)
         engine.dispose()
         yield f"database {place}: connected; " + (f"tables of revision {revision}" if revision else "no tables yet")
+    yield f"{path}: good; broker {_place(settings.mqtt)}"
 
 
 def _try(

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="run the inspection service"))
-    _add_check(commands.add_parser("check", help="check a configuration and list all of its mistakes"))
+    _add_check(commands.add_parser("check", help="check a configuration and list its mistakes"))
     _add_image(commands.add_parser("image", help="inspect image files"))
     _add_review(commands.add_parser("review", help="draw a contact sheet of saved evidence"))
     _add_bench(commands.add_parser("bench", help="measure how fast a bundle runs on this box"))
@@ -98,7 +98,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Checks a configuration without starting anything. Opens its bundles, checks their signatures if public keys "
         "are configured, and looks for its cameras, triggers, folders and files. Loads certificates, keys and "
-        "passwords as the service would. Lists every mistake with its key. Exit status 2 if there is a mistake."
+        "passwords as the service would, and the packages of an extra that is needed. Lists mistakes with their keys: "
+        "first all in the keys and values of the file, then all in what they name; correct them and check again. Exit "
+        "status 2 if there is a mistake."
     )
     parser.epilog = _known_kinds()
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration file (YAML)")

@@ -5,6 +5,7 @@ This module imports only the standard library, so that it works when nothing els
 
 from __future__ import annotations
 
+import importlib.util
 import re
 
 from edge_inspect.edge.errors import DependencyError, EdgeInspectError, UsageError
@@ -40,6 +41,20 @@ OPENCV_LIBRARIES = "apt-get install libgl1 libglib2.0-0 libxcb1"
 HEADLESS = "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
 
 
+def require(*modules: str) -> None:
+    """Find out whether packages of an extra are installed, without importing them.
+
+    Args:
+        modules: Names in `EXTRAS`.
+
+    Raises:
+        UsageError: One is not installed.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(f"this needs the extra [{EXTRAS[module]}], and {module} is not installed; {_get(module)}")
+
+
 def explain(error: BaseException) -> EdgeInspectError | None:
     """Return the error to show if the import of another package failed; `None` for any other error.
 
@@ -52,10 +67,8 @@ def explain(error: BaseException) -> EdgeInspectError | None:
             "edge-inspect doctor checks all packages"
         )
     if module in EXTRAS:
-        extra = EXTRAS[module]
         return UsageError(
-            f"this needs the extra [{extra}], and import {module} fails: {_say(error)}; "
-            f"pip install 'edge-inspect[{extra}]', or '.[{extra}]' in the repository"
+            f"this needs the extra [{EXTRAS[module]}], and import {module} fails: {_say(error)}; {_get(module)}"
         )
     return None
 
@@ -87,6 +100,11 @@ def remedy(module: str, said: str) -> str:
     if ".so" in said:
         return f"install the library that the message names, or pip install --force-reinstall '{NEEDED[module]}'"
     return f"pip install '{NEEDED[module]}'"
+
+
+def _get(module: str) -> str:
+    extra = EXTRAS[module]
+    return f"pip install 'edge-inspect[{extra}]', or '.[{extra}]' in the repository"
 
 
 def _say(error: BaseException) -> str:

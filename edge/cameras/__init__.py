@@ -41,7 +41,8 @@ introspection.py   loads GStreamer and Aravis by GObject introspection
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -76,10 +77,12 @@ class Place:
     Attributes:
         name: Name of the last picture whose reading began, for a folder.
         frames: Number of frames whose reading began, for a video.
+        stopping: Set by whoever reads when no more frames are wanted; the source then no longer waits until one is due.
     """
 
     name: str = ""
     frames: int = 0
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 class Camera(Protocol):

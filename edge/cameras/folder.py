@@ -28,7 +28,7 @@ class FolderCamera:
     def __init__(self, address: Address, place: Place) -> None:
         self._folder, self._place = Path(address.path), place
         self._images = self._list()
-        self._pace = Pace(address.fps or 0.0)
+        self._pace = Pace(address.fps or 0.0, place.stopping)
         self.live = self._pace.live
         self._loop, self._bits = address.loop, address.bits
         self._next = sum(path.name <= place.name for path in self._images)

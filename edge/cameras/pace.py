@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 
 
@@ -8,14 +9,16 @@ class Pace:
 
     Args:
         fps: Frames per second. With 0, `wait` returns at once.
+        stopping: Set when no more frames are wanted; `wait` then returns at once.
 
     Attributes:
         live: Whether there is a frame rate.
     """
 
-    def __init__(self, fps: float) -> None:
+    def __init__(self, fps: float, stopping: threading.Event) -> None:
         self._period = 1 / fps if fps else 0.0
         self._due = 0.0
+        self._stopping = stopping
         self.live = bool(fps)
 
     def wait(self) -> None:
@@ -24,5 +27,5 @@ class Pace:
             return
         now = time.monotonic()
         if self._due > now:
-            time.sleep(self._due - now)
+            self._stopping.wait(self._due - now)
         self._due = max(self._due, now) + self._period

@@ -34,7 +34,7 @@ class VideoCamera:
         if not self._capture.isOpened():
             raise CameraError(f"camera video:{self._path}: OpenCV cannot decode it; re-encode it as H.264 MP4")
         recorded = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
-        self._pace = Pace(recorded if address.fps is None else address.fps)
+        self._pace = Pace(recorded if address.fps is None else address.fps, place.stopping)
         self.live = self._pace.live
         self._loop = address.loop
         self._seen = place.frames > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import types
 import typing
 from collections.abc import Mapping
@@ -332,6 +333,12 @@ def look_at_new_folder(key: str, folder: Path) -> list[str]:
     """Return why a folder cannot be created or written; an empty list if it can."""
     folder = folder.absolute()
     there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
-    if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK):
-        return []
-    return [f"{key}: this user cannot create or write {folder}; change the permissions, or name another"]
+    try:
+        # Some folders have the permissions, and yet nothing can be created in them: /proc, or a read-only file system.
+        os.rmdir(tempfile.mkdtemp(prefix=".edge-inspect-check-", dir=there))
+    except OSError as error:
+        return [
+            f"{key}: this user cannot create or write {folder}: {error.strerror}; create it, change the permissions, "
+            "or name another"
+        ]
+    return []

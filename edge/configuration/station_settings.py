@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge_inspect.edge.cameras.opening import check_uri
 from edge_inspect.edge.cameras.registry import CAMERAS
@@ -115,18 +115,23 @@ class StationSettings(Section):
     def _bundle_of_the_first_recipe(cls, fields: Any) -> Any:
         recipes = fields.get("recipes") if isinstance(fields, dict) else None
         first = recipes[0] if isinstance(recipes, list) and recipes else None
-        if not isinstance(first, dict) or "bundle" not in first:
+        if not isinstance(first, dict) or "bundle" not in first or "bundle" in fields:
             return fields
-        if str(fields.get("bundle", first["bundle"])) != str(first["bundle"]):
-            raise ValueError("'recipes' name the bundles of this station; leave 'bundle' out")
         return {**fields, "bundle": first["bundle"]}
 
-    @model_validator(mode="after")
-    def _recipes_differ(self) -> StationSettings:
-        names = [recipe.name for recipe in self.recipes]
+    # Of the field, because pydantic examines a whole model only if all of its fields are right.
+    @field_validator("recipes")
+    @classmethod
+    def _recipes_fit_together(cls, recipes: list[RecipeSettings], info: ValidationInfo) -> list[RecipeSettings]:
+        bundle = info.data.get("bundle")
+        if not recipes and bundle is None:
+            raise ValueError("recipes is empty; list a recipe, or leave it out and name a bundle")
+        if recipes and bundle is not None and bundle != recipes[0].bundle:
+            raise ValueError("'recipes' name the bundles of this station; leave 'bundle' out")
+        names = [recipe.name for recipe in recipes]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several 'recipes' are named {', '.join(twice)}; give each recipe its own name")
-        return self
+        return recipes
 
     @model_validator(mode="after")
     def _square_millimetres_need_a_scale(self) -> StationSettings:

@@ -14,6 +14,7 @@ from edge_inspect.edge.demo.folder_lock import locked
 from edge_inspect.edge.demo.line import CATEGORY, StreamPart, write_dataset, write_stream
 from edge_inspect.edge.demo.stream import BUNDLE, Delivery, inspect_stream
 from edge_inspect.edge.demo.summary import accuracy, promise, speed, write_sheet
+from edge_inspect.edge.dependencies import EXTRAS, require
 from edge_inspect.edge.errors import CheckFailed, UsageError
 from edge_inspect.edge.program import say, write_json
 
@@ -34,13 +35,14 @@ def run_demo(out: Path, frames: int, steps: int) -> None:
         steps: Number of training steps, at least 1.
 
     Raises:
-        UsageError: `out` holds other files, or a number is too small.
+        UsageError: `out` holds other files, a number is too small, or the extra [train] is not installed.
         CheckFailed: A step failed, or verdicts did not arrive.
     """
     if frames < 10:
         raise UsageError(f"--frames {frames} must be at least 10")
     if steps < 1:
         raise UsageError(f"--steps {steps} must be at least 1")
+    require(*(module for module, extra in EXTRAS.items() if extra == "train"))
     _clear(out)
     started = time.perf_counter()
     times: dict[str, float] = {}

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
 
 from asyncua import Server
 
 from edge_inspect.edge.clock import ClockWatch
+from edge_inspect.edge.data_folder import held
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.opcua.access import Access
-from edge_inspect.edge.opcua.feed import Feed
+from edge_inspect.edge.opcua.feed import Feed, Received
 from edge_inspect.edge.opcua.part_history import PartHistory
 from edge_inspect.edge.opcua.secure_server import make_server
 from edge_inspect.edge.opcua.settings import OpcuaSettings
@@ -26,6 +31,8 @@ from edge_inspect.edge.systemd import notify
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.1
+_AT_ONCE = 50
+"""Messages that are taken before the next look at the signals; thousands may wait after the broker was away."""
 _SECOND_S = 1.0
 
 
@@ -39,14 +46,39 @@ def run(settings: OpcuaSettings) -> None:
     logging.getLogger("asyncua").setLevel(logging.WARNING)
     # What keeps it from listening is said below, in one line.
     logging.getLogger("asyncua.server.server").setLevel(logging.CRITICAL)
+    # It says on level ERROR that a wrong password is refused; `Access` logs that already, with the address.
+    logging.getLogger("asyncua.server.uaprocessor").addFilter(_is_no_refused_login)
     # It warns of every variable that it makes of a type, because a type lacks the attributes of a variable.
     logging.getLogger("asyncua.common.copy_node_util").setLevel(logging.ERROR)
-    keep_identity(settings.data / "opcua")
-    with Signals() as signals:
-        asyncio.run(_serve(settings, signals))
+    with _ended_by_signals(), held(settings.data):
+        keep_identity(settings.data / "opcua")
+        asyncio.run(_serve(settings))
 
 
-async def _serve(settings: OpcuaSettings, signals: Signals) -> None:
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the block at once, with status 0.
+
+    To load the types keeps the thread busy for seconds, and for a minute on a busy box, during which nobody could look
+    whether a signal has come. Nothing that has to be finished is begun before they are loaded.
+    """
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_no_refused_login(record: logging.LogRecord) -> bool:
+    return not (record.levelno == logging.ERROR and "(BadUserAccessDenied)" in record.getMessage())
+
+
+async def _serve(settings: OpcuaSettings) -> None:
     with contextlib.ExitStack() as stack:
         audit = AuditLog(settings.data / "audit.jsonl")
         stack.callback(audit.close)
@@ -56,16 +88,18 @@ async def _serve(settings: OpcuaSettings, signals: Signals) -> None:
         stations = Stations(server, history, CommandSender(settings.mqtt), audit, settings.stale_after_s)
         await stations.load()
         await _listen(server, settings)
+        signals = stack.enter_context(Signals())
         feed = Feed(settings)
+        received: list[Received] = []
         try:
             notify(READY=1)
             log.info("serving OPC UA on %s", settings.listen.url)
-            await _until_stopped(stations, feed, signals)
+            await _until_stopped(stations, feed, received, signals)
             notify(STOPPING=1)
         finally:
             await asyncio.to_thread(feed.close)
             try:
-                await stations.finish(feed.take())
+                await stations.finish(received + feed.take())
             finally:
                 await server.stop()
 
@@ -81,12 +115,16 @@ async def _listen(server: Server, settings: OpcuaSettings) -> None:
         ) from error
 
 
-async def _until_stopped(stations: Stations, feed: Feed, signals: Signals) -> None:
+async def _until_stopped(stations: Stations, feed: Feed, received: list[Received], signals: Signals) -> None:
+    """Serve until a signal comes; what has come and could not be taken before it remains in `received`."""
     clock, second_at, connected = ClockWatch(), time.monotonic(), False
     while not signals.stop:
-        await feed.wait(_TICK_S)
-        if received := feed.take():
-            await stations.take(received)
+        await feed.wait(0 if received else _TICK_S)
+        if not received:
+            received += feed.take()
+        if received:
+            await stations.take(received[:_AT_ONCE])
+            del received[:_AT_ONCE]
         elif stations.waiting:
             await stations.release()
         if feed.connected != connected or time.monotonic() >= second_at:

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 MOST_STATIONS = 256
 """Largest number of stations, because anybody who may publish can make up names."""
+FINISH_S = 1.0
+"""Longest time for which parts are still shown when the server ends, in seconds."""
 _WITH_HISTORY = ("Accepted", "Score")
 """Variables of Inspection that have a history, beside LatestResult."""
 
@@ -77,20 +79,30 @@ class Stations:
         await self.release()
 
     async def finish(self, received: list[Received]) -> None:
-        """Take what has come, and let no part wait any longer: the broker does not send it again after a restart."""
-        await self.take(received)
-        await self.release(math.inf)
+        """Take what has come, and let no part wait any longer: the broker does not send it again after a restart.
 
-    async def release(self, now: float | None = None) -> None:
+        Every part is stored. For `FINISH_S` they are shown too; the server ends soon, whatever has piled up.
+        """
+        shown_until = time.monotonic() + FINISH_S
+        for each in received:
+            station = await self._station(each.station)
+            if station is not None and isinstance(each.message, ReceivedPart):
+                await station.take(each.message, retained=each.retained)
+        await self.release(math.inf, shown_until)
+
+    async def release(self, now: float | None = None, shown_until: float = math.inf) -> None:
         """Store and show the parts that need not wait any longer.
 
         Args:
             now: Seconds of the monotonic clock; the present by default.
+            shown_until: Time of that clock from which parts are only stored.
         """
         now = time.monotonic() if now is None else now
         for key, station in self._stations.items():
             if station is not None and (ready := station.queue.release(now)):
                 for part in await asyncio.to_thread(self._history.add, key, ready):
+                    if time.monotonic() >= shown_until:
+                        break
                     await station.show_new(part)
                     await asyncio.sleep(0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from edge_inspect.edge.page.passwords import DECOY
 from edge_inspect.edge.page.proxies import Proxies
 from edge_inspect.edge.page.sessions import Sessions, csrf_token
 from edge_inspect.edge.page.users import DISPLAY, User, Users
+
+log = logging.getLogger(__name__)
 
 IDLE_HOURS = 2.0
 """Hours without a request after which a session ends."""
@@ -58,6 +61,8 @@ class People:
         proxies: Sequence[str] = (),
     ) -> None:
         self.users = Users(users)
+        if not len(self.users):
+            log.warning("%s", self.users.remedy())
         self.sessions = Sessions(data / "sessions.json", session_hours * 3600, IDLE_HOURS * 3600)
         self.limits = LoginLimits()
         self.audit = audit

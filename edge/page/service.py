@@ -10,6 +10,7 @@ from functools import partial
 
 from edge_inspect.edge.clock import ClockWatch
 from edge_inspect.edge.contract.messages import Verdict
+from edge_inspect.edge.data_folder import held
 from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import LabelStore
@@ -46,9 +47,9 @@ def run(settings: PageSettings) -> None:
     Raises:
         ConfigurationError: A file or folder cannot be used, or the page cannot listen on its address.
     """
-    counters = CountersFile(settings.data / "counters.json")
-    keep_identity(settings.data / "page")
-    with Signals() as signals:
+    with held(settings.data), Signals() as signals:
+        counters = CountersFile(settings.data / "counters.json")
+        keep_identity(settings.data / "page")
         asyncio.run(_serve(settings, counters, signals))
 
 

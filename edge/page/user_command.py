@@ -22,8 +22,9 @@ DEFAULT_FILE = Path("/etc/edge-inspect/page-users.yaml")
 
 
 _ROLE_HELP = (
-    "what the user may do. viewer: look at the stations; operator: also label parts, and pause, resume or trigger a "
-    "station; engineer: also change thresholds and bundles, teach, and read the audit log"
+    "what the user may do. viewer: look at the stations; operator: also label parts, pause, resume or "
+    "trigger a station, and change its recipe; engineer: also change thresholds and "
+    "bundles, teach, and read the audit log"
 )
 
 

@@ -206,8 +206,6 @@ class Users:
         self._lock = threading.Lock()
         self._seen = self._state()
         self._users = {user.name: user for user in read_users(path)}
-        if not self._users:
-            _LOGGER.warning("%s", self.remedy())
 
     def get(self, name: str) -> User | None:
         """Return the user with a name."""

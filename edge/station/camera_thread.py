@@ -68,7 +68,7 @@ class CameraThread:
         self._unanswered: FrameRequest | None = None
         """The request that the camera has not answered yet."""
         self._again = False
-        self._place = Place()
+        self._place = Place(stopping=self._stopping)
         self._thread: threading.Thread | None = None
         self.live = False
         """Whether the camera gives frames at its own rate, as a live camera does."""

@@ -24,7 +24,7 @@ from edge_inspect.edge.contract.health import RecipeHealth, RecipeState
 from edge_inspect.edge.contract.replies import RecipeChange
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.engines import AnomalyMap, Engine
-from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.errors import BundleError, EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.calibration_watch import CalibrationWatch
 from edge_inspect.edge.station.box_resources import BoxResources
@@ -92,7 +92,11 @@ class StationRecipes:
         # Replaced as a whole, so that it can be read without a lock.
         self._history: tuple[tuple[float, str | None], ...] = ((float("-inf"), first),)
         self._health = self._state(str(first))
-        self._judging = self._open.open_now(first)
+        try:
+            self._judging = self._open.open_now(first)
+        except (BundleError, EngineError) as error:
+            key = "bundle" if first is None else f"bundle of the recipe {first}"
+            raise type(error)(f"station {station.name}: {key}: {error}") from error
 
     @property
     def active(self) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,39 @@ def test_topics_that_the_page_may_not_write_are_named(
     status, said = check("--page", "--connect", mqtt=at(broker.port), stations=["p/l/a", "q/+/+"])
     assert status == 1 and "may not publish to edge-inspect/v1/p/l/a/label: Not authorized" in said
     assert said.count("may not") == 1
+
+
+def test_every_failed_connection_is_listed_and_nothing_is_called_good(check: Check, tmp_path: Path) -> None:
+    key = SigningKey(tmp_path)
+    key.sign(tmp_path / "flange")
+    prefixes = [f"https://127.0.0.1:{free_port()}/" for _ in range(2)]
+    bundles = {"folder": str(tmp_path), "pull": {"prefixes": prefixes}, "public_keys": [str(key.public)]}
+    status, said = check("--connect", mqtt=at(free_port()), bundles=bundles)
+    assert status == 1 and ": good" not in said and "nothing listens at port" in said
+    for prefix in prefixes:
+        assert f"bundles.pull.prefixes: {prefix}: " in said
+
+
+def test_recipes_and_their_bundles_are_listed(check: Check, tmp_path: Path) -> None:
+    write(tmp_path / "jar")
+    station = {"name": "a", "camera": f"folder:{tmp_path / 'parts'}"}
+    recipes = [{"name": name, "bundle": str(tmp_path / name)} for name in ("flange", "jar")]
+    status, said = check(stations=[{**station, "recipes": recipes}])
+    assert status == 0 and f"station a: recipes flange ({tmp_path}/flange), jar ({tmp_path}/jar)" in said
+    status, said = check(stations=[{**station, "recipes": []}])
+    assert status == 2 and "stations.0.recipes: recipes is empty; list a recipe" in said
+
+
+def test_what_is_wrong_with_recipes_hides_no_other_mistake(check: Check) -> None:
+    recipes = [{"name": "a", "bundle": "/x"}, {"name": "a", "bundle": "/z"}]
+    for more, wrong in (({}, "several 'recipes' are named a"), ({"bundle": "/y"}, "leave 'bundle' out")):
+        status, said = check(
+            stations=[{"name": "a", "camera": "folder:/x", "recipes": recipes, "triggers": "x", **more}]
+        )
+        assert status == 2 and wrong in said and "stations.0.triggers: unknown key" in said
+
+
+def test_a_missing_extra_is_a_mistake(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    status, said = check("--page")
+    assert status == 2 and "needs the extra [page]" in said and "good" not in said

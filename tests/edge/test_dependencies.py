@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_inspect.edge.demo.chain import run_demo
 from edge_inspect.edge.dependencies import EXTRAS, NEEDED, explain, remedy
+from edge_inspect.edge.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 NOT_THERE = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)"
@@ -80,6 +82,37 @@ def test_without_an_extra_of_the_archive_its_name_is_said(
     done = run(tmp_path, {module: NOT_THERE}, "edge_inspect.edge.cli", "archive", *command, "--config", "archive.yaml")
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert f"needs the extra [{extra}]" in done.stderr and f"pip install 'edge-inspect[{extra}]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "program", "settings"),
+    [
+        ("asyncua", "opcua", "opcua", "{}"),
+        ("sqlalchemy", "archive", "archive", "database: sqlite:///a.db"),
+        ("psycopg", "archive", "archive", "database: postgresql://a@b/c"),
+        ("uvicorn", "page", "page", "{}"),
+    ],
+)
+def test_check_says_that_an_extra_is_missing(
+    tmp_path: Path, module: str, extra: str, program: str, settings: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{settings}\n" if settings != "{}" else "stations: [a/b/c]\n")
+    with config.open("a") as file:
+        file.write(f"data: {tmp_path / 'data'}\n")
+    command = ("edge_inspect.edge.cli", "check", f"--{program}", "--config", str(config))
+    done = run(tmp_path, {module: NOT_THERE}, *command)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert f"needs the extra [{extra}]" in done.stderr and ": good" not in done.stderr
+
+
+def test_the_demo_says_that_its_extra_is_missing_before_it_does_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UsageError, match=r"needs the extra \[train\], and torch is not installed; pip install"):
+        run_demo(tmp_path / "demo", 10, 1)
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.parametrize("unit", sorted((ROOT / "systemd").glob("*.service")), ids=lambda path: path.stem)

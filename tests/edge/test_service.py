@@ -287,7 +287,7 @@ def test_a_damaged_outbox_is_told(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"bundle": "/nowhere/bundle"}, "/nowhere/bundle: no such bundle"),
+        ({"bundle": "/nowhere/bundle"}, "station station1: bundle: /nowhere/bundle: no such bundle"),
         ({"precision": "fp8"}, "stations.0.precision"),
         ({"policy": "sometimes"}, "stations.0.policy"),
         ({"trigger": "command"}, "but the command trigger is not allowed"),

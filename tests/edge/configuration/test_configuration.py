@@ -502,7 +502,8 @@ def test_all_that_is_not_there_is_said_at_once(tmp_path: Path, present: Fields) 
         "stations.1.camera: camera video:/not/there.mp4: no such file",
         f"outbox.path: the folder {tmp_path}/nowhere is missing or cannot be written; create it, or name another",
         f"bundles.folder: {tmp_path}/bundles is no folder; create it, or name another",
-        f"evidence.folder: this user cannot create or write {file}/evidence; change the permissions, or name another",
+        f"evidence.folder: this user cannot create or write {file}/evidence: Not a directory; create it, "
+        "change the permissions, or name another",
         f"mqtt.password_file: {tmp_path}/password: No such file or directory",
         f"mqtt.tls.ca_file: {tmp_path}/ca.pem: No such file or directory",
     ]

@@ -78,3 +78,9 @@ def test_nobody_can_log_in_is_said(check: Check, tmp_path: Path) -> None:
     assert status == 0 and "users: nobody can connect, because " in said and "page-user add NAME" in said
     status, said = check(users=str(tmp_path / "none.yaml"), anonymous_read=True)
     assert status == 0 and "nobody can connect" not in said
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_its_key(check: Check) -> None:
+    """In /proc not even root can, though its permissions allow it."""
+    status, said = check(data="/proc/data2")
+    assert status == 2 and "\n  data: this user cannot create or write /proc/data2: " in said

@@ -128,13 +128,23 @@ async def has_one(client: Client, key: str) -> bool:
     return await sequence(client, key) == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_it_loads_the_types(launch: Launch, tmp_path: Path, number: signal.Signals) -> None:
+    config, settings = write_opcua(tmp_path, free_port())
+    process = launch(config, "opcua")
+    wait_until(lambda: (settings.data / "history.db").exists(), PATIENCE, "it starts")
+    time.sleep(0.3)
+    assert process.end(number) == 0
+    assert "serving OPC UA on" not in process.said() and "Traceback" not in process.said()
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"listen": {"port": "taken"}}, "listen: cannot listen on 127.0.0.1:"),
         ({"listen": {"certificate": "a.pem", "key": "b.pem"}}, "listen.certificate: a.pem cannot be read"),
         ({"trusted": "nowhere"}, "trusted: nowhere cannot be read"),
-        ({"data": "opcua.yaml/data"}, "opcua.yaml"),
+        ({"data": "opcua.yaml/data"}, "data: opcua.yaml/data cannot be created or written: Not a directory; create it"),
     ],
 )
 def test_a_mistake_is_a_sentence_and_status_2(

@@ -266,5 +266,6 @@ def test_a_user_who_is_removed_can_call_nothing_more(served: Served) -> None:
 def test_the_log_says_who_has_logged_in(served: Served) -> None:
     said = served.process.said()
     assert "127.0.0.1: otto is logged in" in said and "a login as otto is refused" in said
+    assert "(BadUserAccessDenied)" not in said, "asyncua says once more, as an error, that a login is refused"
     assert "a login as an unknown user is refused" in said and "a password in the wrong field" not in said
     assert f"{KEY} is shown" in said and "operator's password" not in said

@@ -123,7 +123,7 @@ def test_it_starts_without_a_broker_and_finds_it_later(launch: Launch, make_brok
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"data": "page.yaml/data"}, "data: page.yaml/data/counters.json cannot be read or written: Not a directory; "),
+        ({"data": "page.yaml/data"}, "data: page.yaml/data cannot be created or written: Not a directory; "),
         ({"users": "page.yaml"}, "page.yaml: "),
         ({"listen": {"host": "192.0.2.1", "certificate": "a.pem", "key": "b.pem"}}, "a.pem"),
         ({"listen": {"port": "taken"}}, "; choose another port"),

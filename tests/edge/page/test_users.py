@@ -228,7 +228,7 @@ def test_users_are_read_again_and_a_damaged_file_changes_nothing(
 ) -> None:
     file = tmp_path / "users.yaml"
     users = Users(file)
-    assert "page-user add NAME --role engineer --users" in caplog.text
+    assert "page-user add NAME --role engineer --users" in users.remedy()
     assert len(users) == 0 and users.get("anna") is None
     write_users(file, [User("anna", "viewer", HASH)])
     assert users.get("anna") == User("anna", "viewer", HASH)

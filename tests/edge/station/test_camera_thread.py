@@ -258,3 +258,18 @@ def test_a_recorded_source_that_hangs_at_its_last_picture_has_ended_when_it_is_o
     go.set()
     assert line.parts() == ["a", "b"]
     assert sum(parts for _, parts in line.listener.missed) == 1
+
+
+def test_a_recorded_source_does_not_wait_for_its_frame_rate_when_it_is_stopped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    write_image(tmp_path / "b.png", np.zeros((4, 4, 3), np.uint8))
+    line = Line(triggered=False, uri=f"folder:{tmp_path}?fps=0.01&loop=true")
+    line.thread.start()
+    wait_until(lambda: line.parts() == ["a"], 30)  # the next frame is due in 100 s
+    line.thread.stop()
+    line.requests.close()
+    line.ring.close()
+    line.thread.close(30)
+    assert line.listener.ended.is_set() and "left behind" not in caplog.text

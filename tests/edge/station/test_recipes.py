@@ -175,7 +175,7 @@ def test_the_choice_survives_a_restart_until_the_table_lacks_it(make: Callable[.
 
 
 def test_a_recipe_in_force_whose_bundle_is_damaged_is_not_replaced_by_another(make: Callable[..., Line]) -> None:
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError, match="^station .*: bundle of the recipe one: "):
         make(table={"one": "cut", "two": "b"})
 
 
