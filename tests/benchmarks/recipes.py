@@ -1,7 +1,6 @@
 """Change-overs under load, by each way: every part is judged by the recipe asked for, and how long the reply takes.
 
-    python tests/benchmarks/recipes.py [--changes 200] [--rate 20] [--ways mqtt modbus part_id opcua]
-                                        [--nodelay] [--busy]
+    python tests/benchmarks/recipes.py [--changes 200] [--rate 20] [--ways mqtt modbus part_id opcua] [--nodelay]
 
 Runs `edge-inspect run` and `edge-inspect bridge` as processes of their own with a real broker, and a triggered station
 with two recipes, of which one accepts the picture and the other rejects it. Triggers come at `--rate` a second and are
@@ -255,12 +254,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--nodelay", action="store_true")
-    parser.add_argument("--busy", action="store_true", help="mark the rows as measured on a busy machine")
     arguments = parser.parse_args()
     for way in arguments.ways:
         row = run(way, arguments.changes, arguments.rate, nodelay=arguments.nodelay)
-        row["machine"] = "busy" if arguments.busy else "idle"
-        store(RESULTS / "recipes.csv", row, ("way", "rate", "nodelay", "machine"))
+        store(RESULTS / "recipes.csv", row, ("way", "rate", "nodelay"))
         for key, value in row.items():
             print(f"{key:16} {value}")
         assert not row["wrong"], "parts were judged by the wrong recipe"
