@@ -47,6 +47,7 @@ Training:
     prototypes.py         prototypes by greedy k-centre
     memory.py             how a memory is filled
     crossfit.py           scores by models that have not seen the picture
+    halves.py             the same for a student, which is trained on each half
     usual.py              what is usual at each position of a map
     combination.py        a student and a memory together
     mixture.py            the choice of DMDD's map to ship

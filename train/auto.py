@@ -25,7 +25,7 @@ from edge_inspect.models.memory import Remembering
 from edge_inspect.models.network import Network
 from edge_inspect.models.width import STUDENT_WIDTHS
 from edge_inspect.train import checkpoint
-from edge_inspect.train.bootstrap import gain
+from edge_inspect.train.bootstrap import Gain, gain
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.device import open_arithmetic
@@ -45,7 +45,7 @@ ENOUGH = 50
 
 MARGIN = 0.05
 """How much better a student must be (`train.validation.worth`). A student costs minutes of training and more time for
-each picture, and only a fifth of the pictures, instead of nearly all, set its threshold. On real parts, flaws put
+each picture. On real parts, flaws put
 students ahead by up to 0.047 where in fact the memories found more of the defects. On rendered parts that lie at any
 angle the difference was 0.085, and the student did find more (docs/measurements.md)."""
 
@@ -75,7 +75,13 @@ class TrainedSystem:
     model: Network
 
 
-def fit_auto(settings: TrainingSettings, fit: Callable[[TrainingSettings], Checkpoint]) -> Checkpoint:
+IsWanted = Callable[[Checkpoint, Network], bool]
+"""Whether a trained student will be used, and so is worth the time of cross-fitting."""
+MakeOne = Callable[[TrainingSettings, IsWanted | None], Checkpoint]
+"""Makes one system and writes its checkpoint."""
+
+
+def fit_auto(settings: TrainingSettings, fit: MakeOne) -> Checkpoint:
     """Make a memory, and also a student if there are enough pictures and time; write the better one's checkpoint.
 
     Each has its own folder under `settings.out`, which is kept: `memory`, and `rd` (`rd-half` for a student of half
@@ -83,13 +89,13 @@ def fit_auto(settings: TrainingSettings, fit: Callable[[TrainingSettings], Check
 
     Args:
         settings: Settings of the training; `budget_ms` limits the time of a picture on this box.
-        fit: Function that makes one system.
+        fit: See `MakeOne`. It is told to cross-fit the student only if that is better.
 
     Raises:
         UsageError: `settings.out` belongs to another training.
     """
     _remember(settings)
-    memory = _make(settings, MEMORY, fit, model=MEMORY, options={})
+    memory = _make(settings, MEMORY, fit, None, model=MEMORY, options={})
     count = len(memory.about.trained_on) + len(memory.about.held_out)
     chosen, why, found = memory, "", {}
     if count < ENOUGH:
@@ -100,10 +106,14 @@ def fit_auto(settings: TrainingSettings, fit: Callable[[TrainingSettings], Check
         why = affordable.beyond
     else:
         name = STUDENT if affordable.width == STUDENT_WIDTH.default else f"{STUDENT}-{affordable.width}"
-        student = _make(settings, name, fit, model=STUDENT, options={STUDENT_WIDTH.name: affordable.width})
-        better = gain(*_maps(settings, student, memory))
-        enough = better.sure and better.difference > MARGIN
-        chosen = student if enough else memory
+
+        def is_better(about: Checkpoint, model: Network) -> bool:
+            return _is_enough(gain(*_maps(settings, about, model, memory)))
+
+        options = {STUDENT_WIDTH.name: affordable.width}
+        student = _make(settings, name, fit, is_better, model=STUDENT, options=options)
+        better = gain(*_maps(settings, student.about, student.model, memory))
+        chosen = student if _is_enough(better) else memory
         found = {"student_better_by": round(better.difference, 4), "standard_error": round(better.error, 4)}
         why = (
             f"on synthetic flaws, a student of {affordable.width} width is better by {better.difference:.4f} (standard "
@@ -141,10 +151,15 @@ def _remember(settings: TrainingSettings) -> None:
         )
 
 
+def _is_enough(better: Gain) -> bool:
+    return better.sure and better.difference > MARGIN
+
+
 def _make(
     settings: TrainingSettings,
     name: str,
-    fit: Callable[[TrainingSettings], Checkpoint],
+    fit: MakeOne,
+    is_wanted: IsWanted | None,
     *,
     model: str,
     options: dict[str, str],
@@ -152,7 +167,7 @@ def _make(
     out = settings.out / name
     if not (out / checkpoint.DESCRIPTION).exists():
         say(f"auto: {name}")
-        fit(replace(settings, model=model, options=options, out=out, budget_ms=None))
+        fit(replace(settings, model=model, options=options, out=out, budget_ms=None), is_wanted)
     return TrainedSystem(out, *checkpoint.load(out))
 
 
@@ -182,12 +197,12 @@ def _affordable(settings: TrainingSettings, memory: TrainedSystem) -> Affordable
 
 
 def _maps(
-    settings: TrainingSettings, student: TrainedSystem, memory: TrainedSystem
+    settings: TrainingSettings, about: Checkpoint, student: Network, memory: TrainedSystem
 ) -> tuple[Tensor, Tensor, NDArray[np.uint8], NDArray[np.bool_]]:
     """Return both maps of the same flaws on pictures that neither has seen, the flaws' masks, and the valid pixels."""
-    seen = set(student.about.trained_on)
-    about = replace(memory.about, held_out=[digest for digest in memory.about.held_out if digest not in seen])
-    paths = held_out_pictures(about, Category.open(settings.data, settings.category))
+    seen = set(about.trained_on)
+    unseen = replace(memory.about, held_out=[digest for digest in memory.about.held_out if digest not in seen])
+    paths = held_out_pictures(unseen, Category.open(settings.data, settings.category))
     trial = TrialPictures.load(paths, settings.fit, settings.foreground)
     device = open_arithmetic(settings.device, settings.precision).device
 
@@ -200,6 +215,6 @@ def _maps(
 
         return compute
 
-    of_student, masks, valid = trial.judge(map_by(student.model), SEED)
+    of_student, masks, valid = trial.judge(map_by(student), SEED)
     of_memory, _, _ = trial.judge(map_by(memory.model), SEED)
     return of_student, of_memory, masks, valid

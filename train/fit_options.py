@@ -187,9 +187,17 @@ one of half width), where progress.html is. RUN itself then holds the system tha
         "--hold-out",
         type=float,
         metavar="SHARE",
-        help="share of the good images to hold out, taken as a few runs of consecutive files. The held-out images set "
-        "a student's threshold. For a memory they only check it, because all other images set its threshold (default: "
-        "0.2; 0.1 with --model memory)",
+        help="share of the good images to hold out, taken as a few runs of consecutive files. They choose between "
+        "maps, and set the threshold together with the cross-fitted images (default: 0.2; 0.1 with --model memory)",
+    )
+    parser.add_argument(
+        "--cross-fit",
+        choices=("auto", "off"),
+        default="auto",
+        help="auto (default): if fewer than 100 good images are held out, the other images set the threshold too. Each "
+        "is scored by a model that has not seen it: for a memory that takes seconds, and a student is trained once "
+        "more on each half of the images, with half of the steps, so that the training takes twice as long. off: only "
+        "the held-out images set a student's threshold",
     )
     parser.add_argument(
         "--group",
@@ -293,6 +301,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path, fit: 
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         hold_out=arguments.hold_out,
+        cross_fit=arguments.cross_fit == "auto",
         group=arguments.group,
         textures=arguments.textures,
         foreground=arguments.foreground,

@@ -59,6 +59,15 @@ class ResumeState:
         self._steps = 0
         self._training = json.loads(json.dumps(training))
 
+    def of_half(self, folder: Path, half: int) -> ResumeState:
+        """Return the state, in a folder of its own, of a student that learns from half of this training's pictures.
+
+        Args:
+            folder: The folder.
+            half: Number of the half, from 1.
+        """
+        return ResumeState(folder, f"{self.label}, half {half}", self._training | {"half": half})
+
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
         """Write the state between two steps.
 

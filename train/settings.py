@@ -42,6 +42,7 @@ class TrainingSettings:
         learning_rate: Learning rate of Adam.
         seed: Random seed for training, sampling and synthetic defects.
         hold_out: Share of the good pictures to hold out if the data set holds out none; `None` takes the system's.
+        cross_fit: Whether a student is cross-fitted if few pictures are held out (train/halves.py).
         group: Which pictures are held out together (train/groups.py); those that are nearly the same always are.
         textures: Folder of pictures that give synthetic defects their texture; by default textures are rendered.
         foreground: How the part, on which defects lie, is told from its background (train/foreground.py).
@@ -68,6 +69,7 @@ class TrainingSettings:
     learning_rate: float = 0.005
     seed: int = 0
     hold_out: float | None = None
+    cross_fit: bool = True
     group: str | None = None
     textures: Path | None = None
     foreground: str = "auto"

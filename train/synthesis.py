@@ -12,6 +12,7 @@ This is computed on grey levels, before any normalisation, so that I_a equals I 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,16 @@ class Synthesis:
         self._grey = bool((pictures == pictures[..., :1]).all())
         size = (pictures.shape[1], pictures.shape[2])
         self._foreign = _Rendered(size, seed) if textures is None else _Folder(textures, size)
+
+    def only(self, places: NDArray[np.intp]) -> Synthesis:
+        """Return the same for some of the pictures.
+
+        Args:
+            places: Indices of these pictures.
+        """
+        few = copy.copy(self)
+        vars(few).update(_pictures=self._pictures[places], foregrounds=self.foregrounds[places])
+        return few
 
     def draw(self, index: int, turn: int) -> SyntheticDefect:
         """Draw the `turn`-th defect on picture `index`; it depends only on seed, index and turn, whatever the thread.

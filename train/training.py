@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import platform
+import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from edge_inspect.edge.memory import peak_mb
 from edge_inspect.edge.program import say
 from edge_inspect.edge.text import clean
 from edge_inspect.models.memory import Remembering, Usual, map_size
+from edge_inspect.models.network import Network
 from edge_inspect.train import checkpoint
-from edge_inspect.train.auto import fit_auto
+from edge_inspect.train.auto import IsWanted, fit_auto
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.combination import remember
 from edge_inspect.train.crossfit import BLOCKS, FEWEST, CrossFit
@@ -29,6 +31,7 @@ from edge_inspect.train.device import open_arithmetic
 from edge_inspect.train.examples import Examples
 from edge_inspect.train.foreground import POLICIES
 from edge_inspect.train.groups import Groups, find_groups
+from edge_inspect.train.halves import ENOUGH_HELD, FEWEST_TO_HALVE, FOLDER, HALVES, cross_fit_student
 from edge_inspect.train.journal import History, Journal
 from edge_inspect.train.loop import run_phases
 from edge_inspect.train.material import Material
@@ -37,6 +40,7 @@ from edge_inspect.train.resume import RESUME, ResumeState, writing
 from edge_inspect.train.settings import AUTO, STUDENT, TrainingSettings
 from edge_inspect.train.synthesis import Synthesis
 from edge_inspect.train.systems import SYSTEMS, system_of
+from edge_inspect.train.systems.system import System
 from edge_inspect.train.teachers import open_teacher, weights_digest
 from edge_inspect.train.validation import TrialPictures
 
@@ -44,10 +48,14 @@ ENOUGH = 50
 """Good images from which on training is useful; a model of fewer rejects good parts that look a little different."""
 
 
-def fit(settings: TrainingSettings) -> Checkpoint:
+def fit(settings: TrainingSettings, is_wanted: IsWanted | None = None) -> Checkpoint:
     """Train, and write the checkpoint of the last step.
 
     If a training was interrupted, a call with the same settings resumes it from the last save, with the same result.
+
+    Args:
+        settings: The settings.
+        is_wanted: See `IsWanted`; by default it is.
 
     Raises:
         UsageError: A setting cannot be used here, or `out` holds another training or cannot be written.
@@ -166,6 +174,12 @@ def fit(settings: TrainingSettings) -> Checkpoint:
             model, about = both, dataclasses.replace(about, usual=isinstance(both.usual, Usual))
         else:
             about = dataclasses.replace(about, memory=0)
+    halves = None
+    if phases and settings.cross_fit and len(held) < ENOUGH_HELD:
+        halves = _cross_fit(good, groups, learn_from, settings.fit, HALVES, FEWEST_TO_HALVE)
+    if halves is not None and (is_wanted is None or is_wanted(about, model)):
+        course = _Course(settings, system, building, steps, about, examples, state)
+        found |= cross_fit_student(model, material, halves, functools.partial(course.train_half, model))
     measured = {
         "seconds": round(history.seconds + time.perf_counter() - started, 1),
         "seconds_waited_for_data": round(history.waited, 2),
@@ -177,9 +191,47 @@ def fit(settings: TrainingSettings) -> Checkpoint:
     with writing(settings.out):
         checkpoint.save(settings.out, result, model)
         (settings.out / RESUME).unlink(missing_ok=True)
+    shutil.rmtree(settings.out / FOLDER, ignore_errors=True)
     if phases:
         journal.write(model, history, finished=True)
     return result
+
+
+class _Course(NamedTuple):
+    """A training whose student is finished, and which now trains students on the halves of its pictures."""
+
+    settings: TrainingSettings
+    system: System
+    building: dict[str, Any]
+    steps: int
+    about: Checkpoint
+    examples: Examples
+    state: ResumeState
+
+    def train_half(self, finished: Network, material: Material, half: int) -> Network:
+        """Return a student like the finished one that learned from half of its pictures, in half of the steps.
+
+        Args:
+            finished: The student that is shipped, with or without a memory.
+            material: The pictures.
+            half: Number of the half that is left out.
+        """
+        settings, system, device = self.settings, self.system, material.arithmetic.device
+        torch.manual_seed(settings.seed)
+        teacher = open_teacher(self.about.teacher, settings.teacher_weights)
+        student = system.build(teacher, self.building).to(device).to(memory_format=torch.channels_last)
+        share = len(material.pictures) / len(self.about.trained_on) / settings.fit.grid.count
+        phases = system.phases(student, material, max(1, round(self.steps * share)), settings.learning_rate)
+        folder = settings.out / FOLDER / str(half + 1)
+        with writing(settings.out):
+            folder.mkdir(parents=True, exist_ok=True)
+        journal = Journal(folder, self.about, phases, self.examples)
+        state = self.state.of_half(folder, half + 1)
+        run_phases(student, phases, settings.recipe, state, journal, settings.save_seconds)
+        whole = finished.network if isinstance(finished, Remembering) else finished
+        for name in system.chooses:
+            getattr(student, name).copy_(getattr(whole, name))
+        return student
 
 
 def _split(
@@ -194,13 +246,15 @@ def _split(
     return [path for path in good if path not in kept_aside], [path for path in good if path in kept_aside]
 
 
-def _cross_fit(good: GoodImages, groups: Groups, learn_from: list[Path], fit: Fit) -> CrossFit | None:
-    """Return how the pictures to learn from are cross-fitted; `None` if there are too few."""
-    if len(learn_from) < FEWEST:
+def _cross_fit(
+    good: GoodImages, groups: Groups, learn_from: list[Path], fit: Fit, count: int = BLOCKS, fewest: int = FEWEST
+) -> CrossFit | None:
+    """Return how the pictures to learn from are cross-fitted, in so many blocks; `None` if there are too few."""
+    if len(learn_from) < fewest:
         return None
     places = {path: place for place, path in enumerate(good.paths)}
     groups = groups.only([places[path] for path in learn_from])
-    of = {place: number for number, block in enumerate(groups.blocks(BLOCKS)) for place in block}
+    of = {place: number for number, block in enumerate(groups.blocks(count)) for place in block}
     shown, blocks = [good.shown[path] for path in learn_from], [of[place] for place in range(len(learn_from))]
     return CrossFit(fit, shown, blocks, groups.distinct)
 

@@ -114,4 +114,5 @@ SYSTEM = System(
     steps=500,  # each step takes three times as long as one of RD4AD
     synthesis={"self_texture": 0.25, "jitter": 0.5},
     finish=choose_map,
+    chooses=("mixture",),
 )

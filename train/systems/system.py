@@ -85,7 +85,8 @@ class System:
         synthesis: How its synthetic defects are drawn (`train.synthesis.Synthesis`); `None` if it learns from good
             pictures alone.
         finish: Last step of a training, after the phases. A system without phases does all of its work there.
-        hold_out: Default share of good pictures to hold out. They set the threshold, unless the system is cross-fitted.
+        chooses: Names of the buffers of the network that `finish` sets to what it has chosen.
+        hold_out: Default share of good pictures to hold out. They set the threshold, beside the cross-fitted pictures.
         own_memory: Whether the network itself is a memory, built with `prototypes` and `grid`. Other systems may have a
             memory beside their network.
     """
@@ -98,6 +99,7 @@ class System:
     teacher: str = "tf_efficientnet_lite0"
     synthesis: Mapping[str, float] | None = None
     finish: Finish = _nothing
+    chooses: tuple[str, ...] = ()
     hold_out: float = 0.2
     own_memory: bool = False
 
