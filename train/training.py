@@ -148,6 +148,7 @@ def fit(settings: TrainingSettings, is_wanted: IsWanted | None = None) -> Checkp
             "learning_rate": settings.learning_rate,
             "recipe": settings.recipe,
             "augment": str(settings.augment),
+            "cross_fit": settings.cross_fit,
             "device": arithmetic.device.type,
             "precision": "bfloat16" if arithmetic.reduced else "float32",
         },

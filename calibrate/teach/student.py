@@ -137,6 +137,7 @@ def _settings(about: Checkpoint, data: Path, again: Retraining) -> TrainingSetti
         batch=about.training["batch"],
         learning_rate=about.training["learning_rate"],
         seed=about.seed,
+        cross_fit=about.training.get("cross_fit", True),
         foreground=about.foreground,
         augment=Augmentation.read(about.training["augment"]),
     )

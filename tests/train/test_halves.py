@@ -124,6 +124,7 @@ def test_without_it_the_model_is_the_same_and_there_are_no_scores(settings: Chan
     with_scores = fit(settings())
     without = fit(settings(out=tmp_path / "without", cross_fit=False))
     assert with_scores.scores and not without.scores
+    assert (with_scores.training["cross_fit"], without.training["cross_fit"]) == (True, False)
     tensors = [(tmp_path / name / checkpoint.TENSORS).read_bytes() for name in ("run", "without")]
     assert tensors[0] == tensors[1]
 
