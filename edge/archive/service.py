@@ -50,7 +50,7 @@ def run(settings: ArchiveSettings) -> None:
         stack.callback(engine.dispose)
         notify(READY=1)
         if not _migrate(engine, place, signals):
-            _say_stopping(signals)
+            notify(STOPPING=1)
             return
         inbox = Inbox()
         pictures = PictureStore(settings.pictures, inbox) if settings.pictures is not None else None
@@ -71,15 +71,9 @@ def run(settings: ArchiveSettings) -> None:
                 beat_at = time.monotonic() + _BEAT_S
                 clock.look()
                 notify(WATCHDOG=1)
-        _say_stopping(signals)
+        notify(STOPPING=1)
     # Python would look through all objects several times before it ends, which takes seconds on a busy box.
     gc.freeze()
-
-
-def _say_stopping(signals: Signals) -> None:
-    notify(STOPPING=1)
-    if signals.stop is not None:
-        log.info("%s: stopping after the present transaction", signals.stop.name)
 
 
 def _migrate(engine: Engine, place: str, signals: Signals) -> bool:
