@@ -17,7 +17,7 @@ TOOLS = (
     *("apt", "apt-get", "cp", "curl", "for", "git", "journalctl", "ls", "make", "mkdir", "mosquitto"),
     *("mosquitto_pub", "mosquitto_sub", "node", "npm", "pip", "pre-commit", "python", "python3", "ray", "ruff", "sudo"),
     *("rabbitmqctl", "sudoedit", "sysctl", "systemctl", "systemd-analyze", "systemd-creds", "torchrun", "usermod"),
-    *("docker", "dpkg", "ldd", "podman", "stat", "tar", "uname"),
+    *("docker", "dpkg", "ldd", "openssl", "podman", "stat", "tar", "uname"),
 )
 """Every other program that the documents call. Code that begins with one of these is a command."""
 

@@ -163,6 +163,12 @@ class _Followed:
         """Note how a product's task ended."""
         self.outcomes[name] = outcome
 
+    @property
+    def failed(self) -> dict[str, Outcome]:
+        """The products that could not be made, in the order of the file."""
+        ended = {order.name: self.outcomes[order.name] for order in self._orders if order.name in self.outcomes}
+        return {name: outcome for name, outcome in ended.items() if outcome.made is None}
+
     def write(self, *, running: bool) -> None:
         """Write the page of every folder of results; a page that cannot be written is reported once."""
         from edge_inspect.train.products.products_page import PAGE, render
@@ -186,7 +192,7 @@ def _report(followed: _Followed) -> None:
     Raises:
         CheckFailed: Some did.
     """
-    failed = {name: each for name, each in followed.outcomes.items() if each.made is None}
+    failed = followed.failed
     for name, outcome in failed.items():
         say("\n    ".join([f"{name}: {outcome.mistake}", *outcome.tail]))
     if failed:

@@ -70,7 +70,7 @@ def test_of_the_views_that_came_the_most_unusual_is_shown() -> None:
     ("fields", "said"),
     [
         ({"views": ["a", "d"]}, "there is no view 'd'; the views are a, b, c"),
-        ({"views": ["a", "a"]}, "a view is named twice"),
+        ({"views": ["a", "a"]}, "view 'a' is named twice; name each once"),
         ({"reject": "votes", "votes": 4}, "4 votes, but only 3 view"),
         ({"reject": "votes", "votes": 2, "views": ["a"]}, "2 votes, but only 1 view"),
     ],
