@@ -197,7 +197,8 @@ def _explain(settings: ModbusSettings, error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
         return "the port is in use; stop the other program, perhaps another bridge, or choose another modbus.port"
-    if number == errno.EADDRNOTAVAIL:
+    # From Python 3.13 on, asyncio leaves out the number if the box has none of the addresses.
+    if number == errno.EADDRNOTAVAIL or (number is None and type(error) is OSError):
         return (
             "this box does not have that address; set modbus.host to one that `ip address` lists, or to 0.0.0.0 for all"
         )
