@@ -67,6 +67,7 @@ The state of the box:
     log_limit.py        limits how often the same line is logged
     log_ring.py         the newest lines of the log, in memory
     files.py            writes files completely or not at all
+    file_system.py      the file system of a URL such as s3://bucket
     data_folder.py      the folder `data` of a program, which one process uses
     sqlite_file.py      what SQLite files share: one process writes, a change is whole, damage is found
     text.py             escapes characters in text from outside that cannot be shown

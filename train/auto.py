@@ -45,9 +45,9 @@ ENOUGH = 50
 
 MARGIN = 0.05
 """How much better a student must be (`train.validation.worth`). A student costs minutes of training and more time for
-each picture. On real parts, flaws put
-students ahead by up to 0.047 where in fact the memories found more of the defects. On rendered parts that lie at any
-angle the difference was 0.085, and the student did find more (docs/measurements.md)."""
+each picture. On real parts, flaws put students ahead by up to 0.047 where in fact the memories found more of the
+defects. On rendered parts that lie at any angle the difference was 0.085, and the student did find more
+(docs/measurements.md)."""
 
 ASKED = "auto.json"
 SEED = 0xA07
@@ -106,13 +106,15 @@ def fit_auto(settings: TrainingSettings, fit: MakeOne) -> Checkpoint:
         why = affordable.beyond
     else:
         name = STUDENT if affordable.width == STUDENT_WIDTH.default else f"{STUDENT}-{affordable.width}"
+        asked: list[Gain] = []
 
         def is_better(about: Checkpoint, model: Network) -> bool:
-            return _is_enough(gain(*_maps(settings, about, model, memory)))
+            asked.append(gain(*_maps(settings, about, model, memory)))
+            return _is_enough(asked[0])
 
         options = {STUDENT_WIDTH.name: affordable.width}
         student = _make(settings, name, fit, is_better, model=STUDENT, options=options)
-        better = gain(*_maps(settings, student.about, student.model, memory))
+        better = asked[0] if asked else gain(*_maps(settings, student.about, student.model, memory))
         chosen = student if _is_enough(better) else memory
         found = {"student_better_by": round(better.difference, 4), "standard_error": round(better.error, 4)}
         why = (

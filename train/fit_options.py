@@ -196,8 +196,8 @@ one of half width), where progress.html is. RUN itself then holds the system tha
         default="auto",
         help="auto (default): if fewer than 100 good images are held out, the other images set the threshold too. Each "
         "is scored by a model that has not seen it: for a memory that takes seconds, and a student is trained once "
-        "more on each half of the images, with half of the steps, so that the training takes twice as long. off: only "
-        "the held-out images set a student's threshold",
+        "more on each half of the images, with half of the steps, so that the training takes up to twice as long. off: "
+        "only the held-out images set a student's threshold",
     )
     parser.add_argument(
         "--group",

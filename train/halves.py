@@ -1,8 +1,8 @@
 """Cross-fitting of a student: each half of the pictures is scored by a student that learned from the other half.
 
 A memory leaves out a block of pictures in seconds. A student has to be trained again for each block. So there are only
-two blocks, and each of these students takes the steps that its share of the pictures has: both together take as long as
-the student that is shipped. They know less than that one, so their scores of good parts are a little higher.
+two blocks, and each of these students takes the steps that its share of the pictures has: both together take as many
+steps as the student that is shipped. They know less than that one, so their scores of good parts are a little higher.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ def cross_fit_student(model: Network, material: Material, crossfit: CrossFit, tr
     Returns:
         `scores`, and `area_scores` if there are areas, for the checkpoint.
     """
-    remembered = _remembered(model, material, crossfit) if isinstance(model, Remembering) else None
     maps: list[Tensor] = [torch.empty(0)] * len(crossfit.blocks)
     for half in range(HALVES):
         student = train(_without(half, material, crossfit), half).eval()
@@ -57,8 +56,9 @@ def cross_fit_student(model: Network, material: Material, crossfit: CrossFit, tr
         for place in tracked(places, len(places), f"cross-fitted maps, half {half + 1}", "images"):
             maps[place] = _map(student, material, _tiles(place, crossfit))
     of_all = torch.cat(maps)
-    if remembered is not None and isinstance(model, Remembering):
+    if isinstance(model, Remembering):
         own, other = model.weights.cpu()
+        remembered = _remembered(model, material, crossfit)
         of_all = of_all * own + upsample(remembered, of_all.shape[-2:]) * other
     areas = {"area_scores": found} if (found := crossfit.area_scores(of_all)) else {}
     return {"scores": crossfit.scores(of_all), **areas}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.file_system import open_file_system
 from edge_inspect.edge.files import read_file, write_atomically
 
 
@@ -63,12 +64,7 @@ def _open(place: str) -> tuple[Any, str]:
     """Return the file system of a URL and the path in it; `None` and the path for a folder of this box."""
     if "://" not in place:
         return None, place
-    import fsspec
-
     try:
-        opened, path = fsspec.core.url_to_fs(place)
-    except ImportError as error:
-        raise UsageError(f"pictures: {place}: {error}; for s3:// pip install s3fs") from error
-    except (ValueError, OSError) as error:
-        raise UsageError(f"pictures: {place}: cannot be opened: {error}") from error
-    return opened, str(path).rstrip("/")
+        return open_file_system(place)
+    except UsageError as error:
+        raise UsageError(f"pictures: {error}") from error

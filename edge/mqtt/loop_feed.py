@@ -98,7 +98,7 @@ class LoopFeed(ABC, Generic[Item]):
     def _set_connected(self, connected: bool) -> None:
         """Note that the connection was made or lost. Called in the event loop."""
 
-    def _turn(self, session: Session, *, is_first: bool) -> None:  # noqa: B027
+    def _turn(self, session: Session, *, is_first: bool) -> None:  # noqa: B027 (a program that only receives does nothing here)
         """Use the connection beside receiving; called in the thread, again and again while it lasts."""
 
     def take(self) -> list[Item]:

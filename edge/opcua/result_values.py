@@ -51,11 +51,10 @@ def result(part: ReceivedPart) -> Any:
     )
 
 
-def fields(part: ReceivedPart) -> dict[str, ua.Variant]:
-    """Return the fields of `result` one by one, as events, variables and outputs of methods have them."""
-    made = result(part)
-    kinds = {name: ua.Variant(getattr(made, name), kind) for name, kind in _FIELDS.items()}
-    facts = [each.Value for each in made.ResultContent]
+def fields(whole: Any) -> dict[str, ua.Variant]:
+    """Return the fields of a `result` one by one, as events, variables and outputs of methods have them."""
+    kinds = {name: ua.Variant(getattr(whole, name), kind) for name, kind in _FIELDS.items()}
+    facts = [each.Value for each in whole.ResultContent]
     return kinds | {"ResultContent": ua.Variant(facts, _Kind.ExtensionObject, is_array=True)}
 
 

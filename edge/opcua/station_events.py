@@ -14,7 +14,7 @@ from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.opcua import machine_vision as mv
 from edge_inspect.edge.opcua.machine_vision import MachineVision, Named
 from edge_inspect.edge.opcua.received_messages import ReceivedPart
-from edge_inspect.edge.opcua.result_values import fields, internal_recipe, recipe
+from edge_inspect.edge.opcua.result_values import fields, internal_recipe, recipe, result
 
 _Kind = ua.VariantType
 _ua: Any = ua
@@ -100,9 +100,8 @@ class StationEvents:
         """Say that a part was judged."""
         verdict = "accepted" if part.ok else "rejected"
         name = f" {part.part_id}" if part.part_id else ""
-        shown = [
-            Field(name, each.Value, each.VariantType) for name, each in fields(part).items() if name not in _UNSENT
-        ]
+        found = fields(result(part))
+        shown = [Field(key, each.Value, each.VariantType) for key, each in found.items() if key not in _UNSENT]
         message = f"part {part.sequence}{name} is {verdict}, score {part.score:.4f}"
         await self._send(self._types.make(mv.RESULT_READY_EVENT_TYPE, message, INFORMATION, shown))
 

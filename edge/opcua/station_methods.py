@@ -207,7 +207,7 @@ class StationMethods:
             shown |= {"HasTransferableDataOnFile": no, "IsPartial": no, "IsSimulated": no}
             shown |= {"ResultState": _int(0), "Error": _int(UNKNOWN)}
         else:
-            shown |= fields(part)
+            shown |= fields(result(part))
         return [shown[name] for name in _COMPONENTS]
 
     async def _find(self, identity: Any) -> ReceivedPart | None:

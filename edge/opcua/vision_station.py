@@ -165,10 +165,11 @@ class VisionStation:
         self._newest = part.id
         values, at = self._values, part.decided_at
         await values.put_all(self._nodes.inspection, PART_VALUES, part, at)
-        for name, variant in fields(part).items():
+        whole = result(part)
+        for name, variant in fields(whole).items():
             if name in self._nodes.components:
                 await values.put(self._nodes.components[name], variant, at)
-        await values.put(self._nodes.result, ua.Variant(result(part), _Kind.ExtensionObject), at)
+        await values.put(self._nodes.result, ua.Variant(whole, _Kind.ExtensionObject), at)
 
     async def _show_state(self, state: VisionState) -> None:
         machine = self._vision.states[state.machine]

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from edge_inspect.edge.errors import DataSetError, UsageError
+from edge_inspect.edge.file_system import open_file_system
 from edge_inspect.edge.files import sha256, write_atomically
 
 _LAST = ("manifest.yaml", "checkpoint.yaml", "evaluation.json", "record.json")
@@ -54,7 +55,7 @@ class Storage:
         self._remote: Any = None
         self._root = place
         if is_url(place):
-            self._remote, self._root = _open(place)
+            self._remote, self._root = open_file_system(place)
 
     def files(self) -> list[Stored]:
         """Return all files with their digests, sorted by name.
@@ -162,19 +163,6 @@ class Storage:
         inside = {path.removeprefix(self._root).lstrip("/"): about for path, about in found.items()}
         # A listing may name what lies elsewhere; nothing is written outside the folder.
         return {name: about for name, about in inside.items() if name and not _hidden(PurePosixPath(name).parts)}
-
-
-def _open(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it."""
-    import fsspec
-
-    try:
-        opened, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise UsageError(f"{url}: {error}; for s3:// pip install s3fs") from error
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{url}: cannot be opened: {_said(error)}") from error
-    return opened, str(path).rstrip("/")
 
 
 def _visible(root: Path) -> Iterator[Path]:

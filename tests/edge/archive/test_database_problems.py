@@ -25,7 +25,10 @@ RUNNING = "\n\tIs the server running on that host and accepting TCP/IP connectio
         (FAILED + 'FATAL:  role "arch" does not exist', "CREATE USER arch"),
         (FAILED + "server does not support SSL, but SSL was required", "another sslmode in 'database'"),
         (FAILED + 'FATAL:  no pg_hba.conf entry for host "127.0.0.1", user "a", no encryption', "pg_hba.conf of the"),
-        (FAILED + 'root certificate file "/root/.postgresql/root.crt" does not exist', "sslrootcert in 'database'"),
+        (
+            FAILED + 'root certificate file "/var/lib/a/.postgresql/root.crt" does not exist',
+            "sslrootcert in 'database'",
+        ),
         (FAILED + "SSL error: certificate verify failed", "sslrootcert in 'database'"),
         (FAILED + "Connection refused" + RUNNING, "refused; check that the server is running, and host and port"),
         ("failed to resolve host 'db': [Errno -2] Name or service not known", "host and port in 'database'"),

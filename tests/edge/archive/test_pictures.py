@@ -10,6 +10,7 @@ import fsspec
 import pytest
 from archive_parts import NOON, PATIENCE_S, opened, part, rows, running, settings
 from mosquitto import Broker, Subscriber, wait_until
+from s3_server import needs_s3, running_bucket
 from station_parts import TOPICS
 
 from edge_inspect.edge.archive.inbox import Inbox
@@ -22,9 +23,17 @@ from edge_inspect.edge.frame.images import jpeg, png
 STATION = "plant/line1/a"
 
 
-@pytest.mark.parametrize("kind", ["folder", "memory"])
-def test_a_picture_lies_where_its_row_says_until_it_is_too_old(tmp_path: Path, kind: str) -> None:
-    place = str(tmp_path / "pictures") if kind == "folder" else f"memory://{tmp_path.name}"
+bucket = pytest.fixture(scope="module")(running_bucket)
+
+
+@pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=needs_s3)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "s3":
+        return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+    return str(tmp_path / "pictures") if request.param == "folder" else f"memory://{tmp_path.name}"
+
+
+def test_a_picture_lies_where_its_row_says_until_it_is_too_old(tmp_path: Path, place: str) -> None:
     engine = opened(f"sqlite:///{tmp_path}/a.db", tmp_path)
     inbox = Inbox()
     store = PictureStore(place, inbox)

@@ -1,42 +1,17 @@
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from s3_server import needs_s3, running_bucket
 
 from edge_inspect.edge.errors import DataSetError, UsageError
 from edge_inspect.train.products.storage import Storage, joined
 
-needs_s3 = pytest.mark.skipif(
-    importlib.util.find_spec("moto") is None or importlib.util.find_spec("s3fs") is None,
-    # They are not in [dev]: pip searches for minutes until it has releases of botocore that suit both.
-    reason="a server and a client of S3: pip install 'moto[server,s3]' s3fs",
-)
 FILES = {"good/1.png": b"one", "good/2.png": b"two", "defects/scratch/x.png": b"", "run/checkpoint.yaml": b"last"}
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """A bucket of a real server that speaks S3."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        }.items():
-            environment.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="plant")
-        yield "s3://plant"
-    server.stop()
+bucket = pytest.fixture(scope="module")(running_bucket)
 
 
 @pytest.fixture(params=["folder", "file", "memory", pytest.param("s3", marks=needs_s3)])
