@@ -57,6 +57,8 @@ def write_opcua(folder: Path, broker_port: int, **more: Any) -> tuple[Path, Opcu
         "listen": {"port": free_port(), **more.pop("listen", {})},
         "users": str(users),
         "data": str(folder / "data"),
+        # On a busy machine the tests of a module take longer than the usual 30 s, in which their station says nothing.
+        "stale_after_s": 3600,
         **more,
     }
     path = folder / "opcua.yaml"
