@@ -300,10 +300,9 @@ def test_a_length_that_is_none_is_refused(client: Client, length: str) -> None:
 
 
 def test_a_body_in_chunks_is_refused(client: Client) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", client.server.port, timeout=30)
-    connection.request("POST", f"/{client.token}/save", iter([b"{}"]), JSON, encode_chunked=True)
-    assert connection.getresponse().status == 411
-    connection.close()
+    # Only the head is sent: the server closes before it has read the body, which would break the pipe now and then.
+    chunked = {**JSON, "Transfer-Encoding": "chunked"}
+    assert client.ask("POST", f"/{client.token}/save", None, chunked).status == 411
 
 
 @pytest.mark.parametrize("name", ["picture", "drawing", "nothing", "main.js", "", "save/x", "../save"])
