@@ -119,8 +119,14 @@ class Subscriber:
         return [payload["state"] for payload in self.payloads("status")]
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        end(self._client)
+
+
+def end(client: Client) -> None:
+    """Disconnect a client whose loop has a thread, and wait for the thread."""
+    client.disconnect()
+    with contextlib.suppress(AttributeError):  # paho 2.1, if the thread ends between its check and its join
+        client.loop_stop()
 
 
 class Between:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import yaml
 from bridge_parts import defect, verdict
-from mosquitto import Broker, Subscriber, free_port, wait_until
+from mosquitto import Broker, Subscriber, end, free_port, wait_until
 from page_client import Browser
 from page_server import write_everybody
 from paho.mqtt.client import Client
@@ -79,8 +79,7 @@ class Publisher:
         self._client.publish(topic, payload, 1)
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        end(self._client)
 
 
 class Station:

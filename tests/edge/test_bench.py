@@ -60,7 +60,7 @@ def test_an_engine_that_knows_no_layers_says_so(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(
             engine, "layer_times", lambda bundle, tile, runs: FittedEngine.layer_times(engine, bundle, tile, runs)
         )
-        result = step_times(bundle, engine, (80, 48), 2)
+        result = step_times(bundle, engine, (80, 48), 20)
     assert result["layers"] == [] and result["steps_ms"]["head"] is None and result["steps_ms"]["engine"] > 0
 
 
