@@ -24,6 +24,7 @@ class ReceivedRegion(ReceivedFields):
     bbox: tuple[int, int, int, int]
     area_px: int
     peak: float
+    view: str | None = None
 
 
 class ReceivedPart(bridge.ReceivedPart):

@@ -117,9 +117,13 @@ def _facts(part: ReceivedPart) -> Iterator[tuple[str, ua.Variant]]:
     for key, text in (("reason", part.reason), ("not_found", part.not_found), ("area_name", part.area_name)):
         if text is not None:
             yield key, ua.Variant(text, _Kind.String)
-    for region in (part.regions or ())[:_MOST_REGIONS]:
+    regions = (part.regions or ())[:_MOST_REGIONS]
+    for region in regions:
         numbers = [*map(float, region.bbox), float(region.area_px), region.peak]
         yield "region", ua.Variant(numbers, _Kind.Double, is_array=True)
+    if any(region.view is not None for region in regions):
+        views = [region.view or "" for region in regions]
+        yield "region_views", ua.Variant(views, _Kind.String, is_array=True)
 
 
 def stored_value(value: ua.Variant, at: datetime) -> ua.DataValue:
