@@ -288,7 +288,7 @@ def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
     shutil.copy(next(good.iterdir()), tmp_path / "photo.png")
     health = free_port()
     config: dict[str, Any] = yaml.safe_load((ROOT / "systemd" / "config.yaml").read_text())
-    config["stations"][0] |= {"camera": "folder:line?fps=15&loop=true", "bundle": "bundles/bottle"}
+    config["stations"][0] |= {"camera": "folder:line?fps=4&loop=true", "bundle": "bundles/bottle"}
     config["stations"][0]["shadow"] = {"parts": 2000, "frames": 200}
     config["mqtt"] |= {"host": "127.0.0.1", "port": broker.port}
     config["outbox"]["path"] = "outbox.db"
