@@ -20,6 +20,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+PATIENCE_S = 30.0
+"""How long a test waits for what takes a tenth of a second on an idle machine."""
 NO_MOSQUITTO = "no mosquitto, so nothing is delivered to a real broker: apt-get install mosquitto"
 
 
@@ -28,7 +30,7 @@ def mosquitto_program() -> str | None:
     return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 10.0, what: str = "") -> None:
+def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE_S, what: str = "") -> None:
     """Wait for a condition, or fail."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -68,7 +70,7 @@ class Broker:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def _answers(self) -> bool:
@@ -99,14 +101,14 @@ class Subscriber:
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        assert self._ready.wait(10), "the subscriber did not connect"
+        assert self._ready.wait(PATIENCE_S), "the subscriber did not connect"
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, **properties: Any) -> None:
         """Publishes and waits for the acknowledgement; `properties` are those of MQTT 5, as ResponseTopic="a"."""
         described = Properties(PacketTypes.PUBLISH)
         for name, value in properties.items():
             setattr(described, name, value)
-        self._client.publish(topic, payload, qos=1, retain=retain, properties=described).wait_for_publish(10)
+        self._client.publish(topic, payload, qos=1, retain=retain, properties=described).wait_for_publish(PATIENCE_S)
 
     def payloads(self, last_level: str) -> list[dict[str, Any]]:
         found = [message for message in list(self.messages) if message.topic.endswith("/" + last_level)]
@@ -193,6 +195,6 @@ class Between:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE_S)
         for one in self._sockets:
             one.close()

@@ -192,7 +192,7 @@ def test_with_full_durability_nothing_is_given_out_before_it_is_on_the_disk(
 
     def slow_disk(file: int) -> None:
         assert os.readlink(f"/proc/self/fd/{file}") == f"{path}-wal"
-        go_on.wait(10)
+        go_on.wait(30)
         flushed.set()
 
     with SqliteOutbox(path, durability="full") as outbox:
@@ -205,7 +205,7 @@ def test_with_full_durability_nothing_is_given_out_before_it_is_on_the_disk(
         assert outbox.pending("a", 0, 99) == [] and not woken.is_set()
         assert outbox.depth().entries == 50
         go_on.set()
-        assert flushed.wait(10) and woken.wait(10)
+        assert flushed.wait(30) and woken.wait(30)
         wait_until(lambda: sequences(outbox) == list(range(1, 51)))
 
 

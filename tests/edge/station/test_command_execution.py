@@ -137,7 +137,7 @@ def test_pause_and_resume(make: Callable[..., Station]) -> None:
     waiting.join(0.1)
     assert waiting.is_alive()
     station.tell("resume")
-    waiting.join(5)
+    waiting.join(30)
     assert came == [FrameRequest(True)]
     assert station.said[-1] == ("online", None)
 

@@ -44,7 +44,7 @@ def test_an_opening_begins_while_the_ring_can_be_used(station: Station, monkeypa
     def begin_to_open(_: OpenRecipes, recipe: str | None) -> None:
         reader = threading.Thread(target=lambda: station.ring.waiting, daemon=True)
         reader.start()
-        reader.join(5)
+        reader.join(30)
         begun.append((recipe, not reader.is_alive()))
 
     monkeypatch.setattr(OpenRecipes, "begin_to_open", begin_to_open)
