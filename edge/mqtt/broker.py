@@ -15,7 +15,8 @@ from edge_inspect.edge.mqtt.problem import ConnectionProblem
 
 REMEMBERED_S = 3600.0
 """Seconds for which it is remembered that a broker lacks a feature; after that, the feature is tried again."""
-_PATIENCE_S = 1.0
+PATIENCE_S = 1.0
+"""Longest wait for a broker's answer to MQTT 5 in seconds, until the broker proves to be slow."""
 _SLOWER = 3
 """A broker that answers MQTT 3.1.1 within a third of the time that it had for MQTT 5 is not slow: it lacks MQTT 5."""
 
@@ -47,7 +48,7 @@ class Broker:
         self._clock = clock
         self._lock = threading.Lock()
         self._speaks_5 = False
-        self._patience_s = _PATIENCE_S
+        self._patience_s = PATIENCE_S
         # Time at which each lacking feature is tried again.
         self._lacks: dict[str, float] = {}
 
