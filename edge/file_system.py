@@ -21,6 +21,10 @@ def open_file_system(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise UsageError(f"{url}: {error}; for s3:// pip install s3fs") from error
     except (ValueError, OSError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UsageError(f"{url}: cannot be opened: {why}") from error
+        raise UsageError(f"{url}: cannot be opened: {reason(error)}") from error
     return opened, str(path).rstrip("/")
+
+
+def reason(error: Exception) -> str:
+    """Return why a file system failed, without the path, which the message names by itself."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

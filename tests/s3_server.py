@@ -1,4 +1,4 @@
-"""A bucket of a real server that speaks S3, for tests of what is stored there."""
+"""A bucket of moto's S3 server, for tests of what is stored there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ needs_s3 = pytest.mark.skipif(
 
 
 def running_bucket() -> Iterator[str]:
-    """A bucket of a real server that speaks S3."""
+    """Start the server, and yield the URL of an empty bucket."""
     import boto3
     import s3fs
     from moto.server import ThreadedMotoServer

@@ -23,8 +23,8 @@ TEST_GOOD = 20
 TEST_DEFECTS = 8
 DEFECT_SHARE = 0.3
 SEED = 7
-FURTHER_OPTIONS: tuple[str, ...] = ()
-"""Further options of `calibrate bundle`; tests set some, to be shorter."""
+BUNDLE_OPTIONS: tuple[str, ...] = ()
+"""Further options of `calibrate bundle`. The demo uses its defaults; a test sets some to be quicker."""
 MARKER = ".edge-inspect-demo"
 
 
@@ -61,7 +61,7 @@ def run_demo(out: Path, frames: int, steps: int) -> None:
         _program("edge_inspect.train.cli", "evaluate", str(out / "run"), *data, *metrics)
     with _step("calibrating INT8", times):
         files = ["--good", str(out / "data" / CATEGORY / "train" / "good"), "--out", str(out / BUNDLE)]
-        _program("edge_inspect.calibrate.cli", "bundle", str(out / "run"), *files, *FURTHER_OPTIONS)
+        _program("edge_inspect.calibrate.cli", "bundle", str(out / "run"), *files, *BUNDLE_OPTIONS)
     with _step("inspecting the stream", times):
         delivery = inspect_stream(
             out, truth, lambda config: _program("edge_inspect.edge.cli", "run", "--config", str(config))

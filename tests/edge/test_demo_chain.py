@@ -33,7 +33,7 @@ def test_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd:
     for name, value in {"TRAIN_GOOD": 20, "TEST_GOOD": 3, "TEST_DEFECTS": 1}.items():
         monkeypatch.setattr(chain, name, value)
     # So little training leaves INT8 beyond its budget, and a search for layers to leave in float would take a minute.
-    monkeypatch.setattr(chain, "FURTHER_OPTIONS", ("--search-seconds", "0"))
+    monkeypatch.setattr(chain, "BUNDLE_OPTIONS", ("--search-seconds", "0"))
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--frames", "12", "--steps", "5"]) == 0
     summary = json.loads((out / "summary.json").read_text())

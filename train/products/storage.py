@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from edge_inspect.edge.errors import DataSetError, UsageError
-from edge_inspect.edge.file_system import open_file_system
+from edge_inspect.edge.file_system import open_file_system, reason
 from edge_inspect.edge.files import sha256, write_atomically
 
 _LAST = ("manifest.yaml", "checkpoint.yaml", "evaluation.json", "record.json")
@@ -68,7 +68,7 @@ class Storage:
         try:
             found = sorted(self._remote_files() if self._remote else self._local_files())
         except OSError as error:
-            raise DataSetError(f"{self.place}: cannot be read: {_said(error)}") from error
+            raise DataSetError(f"{self.place}: cannot be read: {reason(error)}") from error
         if not found:
             raise DataSetError(f"{self.place}: no such folder, or it holds no files")
         return found
@@ -84,7 +84,7 @@ class Storage:
             for name in sorted(listed, key=_rank):
                 write_atomically(folder / name, self._remote.cat_file(f"{self._root}/{name}"))
         except OSError as error:
-            raise DataSetError(f"{self.place}: cannot be read: {_said(error)}") from error
+            raise DataSetError(f"{self.place}: cannot be read: {reason(error)}") from error
 
     def put(self, folder: Path, sent: dict[str, tuple[int, int]]) -> None:
         """Copy the files of a local folder here that are new or changed.
@@ -108,7 +108,7 @@ class Storage:
                     self.write(name, content)
                     sent[name] = state
         except OSError as error:
-            raise UsageError(f"{self.place}: cannot be written: {_said(error)}") from error
+            raise UsageError(f"{self.place}: cannot be written: {reason(error)}") from error
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all.
@@ -124,7 +124,7 @@ class Storage:
             self._remote.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
             self._remote.pipe_file(path, data)
         except OSError as error:
-            raise UsageError(f"{joined(self.place, name)}: cannot be written: {_said(error)}") from error
+            raise UsageError(f"{joined(self.place, name)}: cannot be written: {reason(error)}") from error
 
     def read(self, name: str) -> bytes | None:
         """Return a file's content; `None` if there is no such file.
@@ -140,7 +140,7 @@ class Storage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UsageError(f"{joined(self.place, name)}: cannot be read: {_said(error)}") from error
+            raise UsageError(f"{joined(self.place, name)}: cannot be read: {reason(error)}") from error
 
     def _local_files(self) -> Iterator[Stored]:
         root = Path(self._root)
@@ -178,7 +178,3 @@ def _hidden(parts: tuple[str, ...]) -> bool:
 
 def _rank(name: str) -> tuple[bool, str]:
     return PurePosixPath(name).name in _LAST, name
-
-
-def _said(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

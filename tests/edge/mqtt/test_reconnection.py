@@ -24,7 +24,6 @@ from mosquitto import free_port, wait_until
 from station_parts import TOPICS, Subscribe, mqtt, put, status
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
-from edge_inspect.edge.mqtt import broker as broker_module
 from edge_inspect.edge.mqtt.broker import REMEMBERED_S, Broker
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.mqtt.reconnection import Reconnection
@@ -124,7 +123,7 @@ def test_a_broker_that_does_not_speak_5_is_asked_once(
 ) -> None:
     """Nothing, the end, a refusal, a CONNACK of 3.1.1 and one that is malformed are the same: not MQTT 5."""
     # On a busy machine a broker that answers at once may need a third of a second, which counts as slow.
-    monkeypatch.setattr(broker_module, "PATIENCE_S", 4.0)
+    monkeypatch.setattr("edge_inspect.edge.mqtt.broker.PATIENCE_S", 4.0)
     caplog.set_level(logging.INFO)
     broker = of_version(to_5)
     first, second = (Reconnection(broker.settings, log, "It waits", name) for name in ("a", "b"))

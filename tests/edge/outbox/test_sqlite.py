@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mosquitto import wait_until
+from mosquitto import PATIENCE_S, wait_until
 from outbox_parts import both, message, one, sequences
 
 from edge_inspect.edge.contract.ids import uuid7
@@ -192,7 +192,7 @@ def test_with_full_durability_nothing_is_given_out_before_it_is_on_the_disk(
 
     def slow_disk(file: int) -> None:
         assert os.readlink(f"/proc/self/fd/{file}") == f"{path}-wal"
-        go_on.wait(30)
+        go_on.wait(PATIENCE_S)
         flushed.set()
 
     with SqliteOutbox(path, durability="full") as outbox:
@@ -205,7 +205,7 @@ def test_with_full_durability_nothing_is_given_out_before_it_is_on_the_disk(
         assert outbox.pending("a", 0, 99) == [] and not woken.is_set()
         assert outbox.depth().entries == 50
         go_on.set()
-        assert flushed.wait(30) and woken.wait(30)
+        assert flushed.wait(PATIENCE_S) and woken.wait(PATIENCE_S)
         wait_until(lambda: sequences(outbox) == list(range(1, 51)))
 
 
