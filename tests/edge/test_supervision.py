@@ -109,8 +109,9 @@ def start(systemd: Systemd, launch: Launch) -> Launch:
     def run(config: Path, hangs: str = "", **environment: str) -> Process:
         by = [sys.executable, "-c", HANGS, hangs] if hangs else []
         variables = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "60000000", **environment}
+        before = len(systemd.heard)
         process = launch(config, by=by, **variables)
-        wait_until(lambda: "READY=1" in " ".join(systemd.heard), PATIENCE)
+        wait_until(lambda: "READY=1" in " ".join(systemd.heard[before:]), PATIENCE)
         return process
 
     return run
@@ -227,8 +228,8 @@ def test_sigterm_under_load_loses_no_verdict(
     config = configure(broker.port, fps=0, policy="every", queue=64)
     said = ""
     for _ in range(3):
-        seen = len(subscriber.payloads("verdict"))
         service = start(config)
+        seen = len(subscriber.payloads("verdict"))
         wait_until(lambda before=seen: len(subscriber.payloads("verdict")) > before + 50, PATIENCE)
         assert service.end() == 0
         said += service.said()
