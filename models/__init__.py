@@ -4,7 +4,9 @@ docs/methods.md has the formulas and their sources.
 
 What all systems share:
     network.py         the network of a system: a frozen teacher, and what learns from good parts beside it
-    teacher.py         the frozen network whose features are compared
+    teacher.py         the frozen network whose features are compared, which may be
+    resnet.py              a ResNet,
+    efficientnet_lite.py   an EfficientNet-Lite, or another CNN of timm
     discrepancy.py     anomaly map and score from features; the reference for every faster form
     losses.py          the training losses
     masks.py           a defect's mask at the sizes of the features

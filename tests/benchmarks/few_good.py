@@ -7,7 +7,9 @@ memory` with its defaults, and the test split is scored in FP32 with PyTorch. Tw
 by side: cross-fitted scores, as `calibrate bundle` takes them, and those of a tenth of the pictures drawn at random and
 held out, as before. The rate asked for is the default of as many scores. `false_rejects` and `found` are at the
 threshold; `as_many` is what the test's own good parts would allow at the same number of false rejects. `surely_twice`
-says whether the false rejects are more than twice the rate asked for, by the exact binomial test at 5 %. The rows go to
+says whether the false rejects are more than twice the rate asked for, by the exact binomial test at 5 %. A test split
+may show good parts that the memory learned from, under another exposure; `new`, `new_rejected` and `new_as_many` are the
+same figures without those, which `edge-train fit` would find to be nearly the same. The rows go to
 results/few_good.csv; `--table` prints them by number of pictures as Markdown instead.
 """
 
@@ -27,10 +29,12 @@ from scipy import stats
 from table import RESULTS, Row, program, store
 
 from edge_inspect.calibrate.thresholds.threshold import resolvable_rate, tail_threshold
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.evaluation import torch_predictor
+from edge_inspect.train.groups import near_duplicates
 from edge_inspect.train.metrics import auroc
 
 TABLE = RESULTS / "few_good.csv"
@@ -74,8 +78,10 @@ def measure(category: Category, name: str, pictures: int, draw: int, *, beside: 
             shutil.copy(path, data)
         options = ["--data", str(data.parents[1]), "--model", "memory", "--seed", str(draw)]
         program("edge_inspect.train.cli", "fit", *options, "--out", f"{folder}/all")
+        fit = checkpoint.load(Path(folder, "all"))[0].fit
+        seen = _seen_before(fit, chosen, category)
         fitted, scores, good_parts = _scores(Path(folder, "all"), category, [])
-        rows = [{"threshold": "cross-fitted", **_verdicts(fitted, scores, good_parts)}]
+        rows = [{"threshold": "cross-fitted", **_verdicts(fitted, scores, good_parts, seen)}]
         if not beside:
             return [{**about, **row} for row in rows]
         aside = [chosen[i] for i in rng.permutation(len(chosen))[: max(1, round(len(chosen) / 10))]]
@@ -83,7 +89,7 @@ def measure(category: Category, name: str, pictures: int, draw: int, *, beside: 
             shutil.move(data / path.name, held)
         program("edge_inspect.train.cli", "fit", *options, "--hold-out", "0", "--out", f"{folder}/less")
         unseen, scores, good_parts = _scores(Path(folder, "less"), category, sorted(held.iterdir()))
-        rows.append({"threshold": "a tenth at random", **_verdicts(unseen, scores, good_parts)})
+        rows.append({"threshold": "a tenth at random", **_verdicts(unseen, scores, good_parts, seen)})
     return [{**about, **row} for row in rows]
 
 
@@ -102,12 +108,28 @@ def _scores(run: Path, category: Category, held: list[Path]) -> tuple[list[float
     return [score(path) for path in held] or about.scores, scores, np.array([image.good for image in test])
 
 
-def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray) -> Row:
+def _seen_before(fit: Fit, learned: list[Path], category: Category) -> np.ndarray:
+    """Which parts of the test split are good and nearly the same as a picture that was learned from."""
+    test = category.test_images()
+    paths = [*learned, *(image.path for image in test if image.good)]
+    groups = near_duplicates(np.stack([fit.apply(read_image(path))[0] for path in paths]), len(paths)).of
+    known = set(groups[: len(learned)])
+    met = iter(group in known for group in groups[len(learned) :])
+    return np.array([image.good and next(met) for image in test])
+
+
+def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray, seen: np.ndarray) -> Row:
     rate = resolvable_rate(len(known))
     fit = tail_threshold(known, rate)
     rejected = scores > fit.threshold
     count, total = int(rejected[good].sum()), int(good.sum())
-    allowed = np.sort(scores[good])[::-1][count] if count < total else -np.inf
+    new = good & ~seen
+
+    def as_many(among: np.ndarray) -> int:
+        """How many defects are above the threshold that rejects as many of these good parts."""
+        ranked = [*np.sort(scores[among])[::-1], -np.inf]
+        return int((scores[~good] > ranked[int(rejected[among].sum())]).sum())
+
     return {
         "scores": len(known),
         "asked_rate": rate,
@@ -117,9 +139,12 @@ def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray) -> Row:
         "promised_high": round(fit.rates_on(total)[1], 4),
         "surely_twice": int(stats.binomtest(count, total, min(1, 2 * rate), "greater").pvalue < 0.05),
         "found": int(rejected[~good].sum()),
-        "as_many": int((scores[~good] > allowed).sum()),
+        "as_many": as_many(good),
         "defects": int((~good).sum()),
         "image_auroc": round(float(auroc(scores, ~good)), 4),
+        "new": int(new.sum()),
+        "new_rejected": int(rejected[new].sum()),
+        "new_as_many": as_many(new),
     }
 
 

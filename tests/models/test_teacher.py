@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from small_teacher import CHANNELS, SMALL
@@ -29,6 +32,13 @@ def test_features_come_at_strides_4_8_and_16(name: str, channels: tuple[int, int
     assert teacher.channels == channels
     wanted = [(2, c, 64 // s, 96 // s) for c, s in zip(channels, (4, 8, 16), strict=True)]
     assert [tuple(f.shape) for f in features] == wanted
+
+
+@pytest.mark.parametrize("name", [EMBEDDED, "resnet18", "tf_efficientnet_lite0"])
+def test_the_usual_teachers_need_no_timm(name: str) -> None:
+    """It takes seconds to import, in every process."""
+    script = f"import sys; from {Teacher.__module__} import Teacher; Teacher({name!r}); print('timm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"False\n"
 
 
 def test_features_of_a_resnet_are_post_relu() -> None:

@@ -113,7 +113,7 @@ def test_the_description_holds_no_python_objects(folder: Path) -> None:
 
 def test_another_format_is_refused(folder: Path) -> None:
     rewrite(folder, format=1)
-    with pytest.raises(CheckpointError, match=r"checkpoint.yaml: has format 1; this program reads format 2: train ag"):
+    with pytest.raises(CheckpointError, match=r"checkpoint.yaml: has format 1; this program reads format 3: train ag"):
         load(folder)
 
 
