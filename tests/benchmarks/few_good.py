@@ -8,8 +8,8 @@ by side: cross-fitted scores, as `calibrate bundle` takes them, and those of a t
 held out, as before. The rate asked for is the default of as many scores. `false_rejects` and `found` are at the
 threshold; `as_many` is what the test's own good parts would allow at the same number of false rejects. `surely_twice`
 says whether the false rejects are more than twice the rate asked for, by the exact binomial test at 5 %. A test split
-may show good parts that the memory learned from, under another exposure; `new`, `new_rejected` and `new_as_many` are the
-same figures without those, which `edge-train fit` would find to be nearly the same. The rows go to
+may show good parts that the memory learned from, under another exposure; `new`, `new_rejected` and `new_as_many` are
+the same figures without those, which `edge-train fit` would find to be nearly the same. The rows go to
 results/few_good.csv; `--table` prints them by number of pictures as Markdown instead.
 """
 
