@@ -9,8 +9,9 @@ held out, as before. The rate asked for is the default of as many scores. `false
 threshold; `as_many` is what the test's own good parts would allow at the same number of false rejects. `surely_twice`
 says whether the false rejects are more than twice the rate asked for, by the exact binomial test at 5 %. A test split
 may show good parts that the memory learned from, under another exposure; `new`, `new_rejected` and `new_as_many` are
-the same figures without those, which `edge-train fit` would find to be nearly the same. The rows go to
-results/few_good.csv; `--table` prints them by number of pictures as Markdown instead.
+the same figures without those, which `edge-train fit` would find to be nearly the same. `held_50` and `new_50` are the
+medians of the scores that set the threshold and of the new good parts, `held_90` and `new_90` what a tenth of them
+exceeds. The rows go to results/few_good.csv; `--table` prints them by number of pictures as Markdown instead.
 """
 
 from __future__ import annotations
@@ -124,6 +125,7 @@ def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray, seen: np
     rejected = scores > fit.threshold
     count, total = int(rejected[good].sum()), int(good.sum())
     new = good & ~seen
+    sides = (("held", np.asarray(known)), ("new", scores[new]))
 
     def as_many(among: np.ndarray) -> int:
         """How many defects are above the threshold that rejects as many of these good parts."""
@@ -145,6 +147,7 @@ def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray, seen: np
         "new": int(new.sum()),
         "new_rejected": int(rejected[new].sum()),
         "new_as_many": as_many(new),
+        **{f"{which}_{q}": round(float(np.quantile(these, q / 100)), 3) for which, these in sides for q in (50, 90)},
     }
 
 
