@@ -156,7 +156,7 @@ def print_table() -> None:
     groups: dict[tuple[str, str, int], list[dict[str, float]]] = defaultdict(list)
     with TABLE.open(newline="") as file:
         for row in csv.DictReader(file):
-            numbers = {name: float(value) for name, value in row.items() if name not in ("data", "threshold")}
+            numbers = {name: float(value) for name, value in row.items() if value and name not in ("data", "threshold")}
             groups[row["threshold"], row["data"], int(row["pictures"])].append(numbers)
     print(
         "| threshold from | parts | pictures | draws | asked | good parts rejected | as promised | surely over twice "
