@@ -20,8 +20,8 @@ from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.discrepancy import gaussian_blur, upsample
 
 BLOCKS = 10
-"""Number of blocks in cross-fitting. A model that lacks a fifth of 20 pictures scores good parts so much higher than the
-shipped one that its threshold misses defects; one that lacks a tenth does so less (docs/measurements.md)."""
+"""Number of blocks in cross-fitting. A model that lacks a fifth of 20 pictures scores good parts so much higher than
+the shipped one that its threshold misses defects; one that lacks a tenth does so less (docs/measurements.md)."""
 
 FEWEST = 10
 """Smallest number of pictures that are cross-fitted. With fewer, a block would be one picture, and each model would
