@@ -24,8 +24,7 @@ BLOCKS = 10
 the shipped one that its threshold misses defects; one that lacks a tenth does so less (docs/measurements.md)."""
 
 FEWEST = 10
-"""Smallest number of pictures that are cross-fitted. With fewer, a block would be one picture, and each model would
-lack too much."""
+"""Smallest number of pictures that are cross-fitted; with fewer, each model would lack too much."""
 
 
 @dataclass(frozen=True)
