@@ -44,6 +44,8 @@ def open_teacher(name: str, weights: Path | None = None) -> Teacher:
         return teacher
     try:
         return Teacher(name, pretrained=True)
+    except ModuleNotFoundError:
+        raise  # `run_command` says which extra is missing
     except Exception as error:  # timm and the hub raise whatever their transport raises
         raise UsageError(
             f"--teacher {name}: its weights could not be fetched ({type(error).__name__}); "
