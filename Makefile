@@ -103,12 +103,13 @@ demo: $(INSTALLED)
 # busy, so one OpenMP thread each is enough; they wait a third of their time, so three processes keep two cores busy. A
 # worker that dies is not replaced, because xdist would wait for ever for the files that it had been given. Python
 # writes its bytecode even where the machine's variables say no: the many programs that tests start would all compile
-# the project again. A test with real processes may fail because the others keep the machine busy, so one that fails is
-# run once more. It is listed with its traceback and is to be mended; after five in one process no more are run again.
+# the project again. Because the others keep the machine busy, a test may wait in vain; such a test, and no other failure,
+# is run once more. It is listed with its traceback and is to be mended; after five in one process no more are run again.
 test: $(INSTALLED)
 	@./requirements.sh test || echo "tests that need a missing package are skipped"
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --max-worker-restart 0 \
-	    --dist loadfile --no-loadscope-reorder --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
+	    --dist loadfile --no-loadscope-reorder --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks \
+	    --only-rerun "not within" --only-rerun "Timeout"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -15,8 +15,8 @@ from edge_inspect.models.blocks import BlockStyle
 _STEM = 32
 _STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3))
 """For each stage up to stride 16: expansion, kernel, stride, channels and blocks of Lite0."""
-_TOLD = (1, 2, 4)
-"""The last stages of strides 4, 8 and 16."""
+_LAST = (1, 2, 4)
+"""The last stage of each of the strides 4, 8 and 16."""
 
 SCALES = {
     "tf_efficientnet_lite0": (1.0, 1.0),
@@ -37,7 +37,7 @@ class EfficientNetLite(nn.Module):
 
     Attributes:
         channels: Number of channels of the three scales.
-        style: Style of a student's residual blocks: ResNet-18's, because these here are none that a decoder mirrors.
+        style: Style of a student's residual blocks: ResNet-18's, because a decoder is built of no inverted residuals.
     """
 
     def __init__(self, wide: float, deep: float) -> None:
@@ -51,23 +51,23 @@ class EfficientNetLite(nn.Module):
             blocks = []
             # The first stage is never deepened.
             for block in range(math.ceil(deep * count) if number else count):
-                of = inputs, outputs, kernel, 1 if block else stride
-                blocks.append(_Separable(*of) if expansion == 1 else _Inverted(*of, expansion))
+                shape = inputs, outputs, kernel, 1 if block else stride
+                blocks.append(_Separable(*shape) if expansion == 1 else _Inverted(*shape, expansion))
                 inputs = outputs
             stages.append(nn.Sequential(*blocks))
         self.blocks = nn.Sequential(*stages)
-        one, two, three = (_rounded(wide * _STAGES[number][3]) for number in _TOLD)
+        one, two, three = (_rounded(wide * _STAGES[number][3]) for number in _LAST)
         self.channels = one, two, three
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map (N, 3, H, W), normalised as ImageNet, to three maps (N, c_k, H / stride_k, W / stride_k)."""
         x = functional.relu6(self.bn1(self.conv_stem(image)), inplace=True)
-        told = []
+        features = []
         for number, stage in enumerate(self.blocks):
             x = stage(x)
-            if number in _TOLD:
-                told.append(x)
-        return told
+            if number in _LAST:
+                features.append(x)
+        return features
 
 
 class _Separable(nn.Module):

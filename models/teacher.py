@@ -28,7 +28,7 @@ class Teacher(nn.Module):
     ResNets give layer1 to layer3, post-ReLU; layer4 is never built. Other CNNs of timm give the last feature map of
     each of these strides. The teacher stays in evaluation mode whatever `train()` says, and has no gradients.
 
-    ResNets and EfficientNet-Lites are built here, so that they need no timm, which takes three seconds to import.
+    The networks of resnet.py and efficientnet_lite.py are built without timm, which takes three seconds to import.
 
     Args:
         name: `embedded`, or the name of a timm CNN (`resnet18`, `wide_resnet50_2.tv2_in1k`, ...).

@@ -115,8 +115,9 @@ def _seen_before(fit: Fit, learned: list[Path], category: Category) -> np.ndarra
     paths = [*learned, *(image.path for image in test if image.good)]
     groups = near_duplicates(np.stack([fit.apply(read_image(path))[0] for path in paths]), len(paths)).of
     known = set(groups[: len(learned)])
-    met = iter(group in known for group in groups[len(learned) :])
-    return np.array([image.good and next(met) for image in test])
+    seen = np.zeros(len(test), bool)
+    seen[[image.good for image in test]] = [group in known for group in groups[len(learned) :]]
+    return seen
 
 
 def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray, seen: np.ndarray) -> Row:

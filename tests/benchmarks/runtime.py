@@ -109,7 +109,6 @@ def prepare(work: Path, anomalib: Path | None, sizes: Sequence[int]) -> None:
     """Makes what is not there yet."""
     data, frames = work / "data", work / "frames"
     if not frames.exists():
-        # With fewer, too few are held out to prove that bfloat16 keeps the budget, and the memory would run in FP32.
         write_dataset(data, train_good=100, test_good=1, test_defects=1, seed=1)
         write_stream(frames, frames=PICTURES, defect_share=0.2, seed=1)
         for path in list_images(frames):
