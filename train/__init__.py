@@ -48,6 +48,7 @@ Training:
     memory.py             how a memory is filled
     crossfit.py           scores by models that have not seen the picture
     halves.py             the same for a student, which is trained on each half
+    doubtful.py           the good pictures with the highest of these scores, as a page
     usual.py              what is usual at each position of a map
     combination.py        a student and a memory together
     mixture.py            the choice of DMDD's map to ship

@@ -29,7 +29,9 @@ from edge_inspect.train.bootstrap import Gain, gain
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.device import open_arithmetic
+from edge_inspect.train.doubtful import PAGE as DOUBTFUL
 from edge_inspect.train.held_out import held_out_pictures
+from edge_inspect.train.journal import PAGE as PROGRESS
 from edge_inspect.train.pace import milliseconds
 from edge_inspect.train.resume import writing
 from edge_inspect.train.settings import STUDENT, TrainingSettings
@@ -126,9 +128,9 @@ def fit_auto(settings: TrainingSettings, fit: MakeOne) -> Checkpoint:
     say(f"auto: {chosen.about.model} is taken: {why}")
     result = replace(chosen.about, training=chosen.about.training | {"auto": {"why": why, **found}})
     with writing(settings.out):
-        page = chosen.folder / "progress.html"
-        if page.is_file():
-            shutil.copy(page, settings.out)
+        for page in (chosen.folder / name for name in (PROGRESS, DOUBTFUL)):
+            if page.is_file():
+                shutil.copy(page, settings.out)
         checkpoint.save(settings.out, result, chosen.model)
     return result
 

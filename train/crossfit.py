@@ -9,8 +9,9 @@ requested.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from edge_inspect.models.discrepancy import gaussian_blur, upsample
 BLOCKS = 10
 """Number of blocks in cross-fitting. A model that lacks a fifth of 20 pictures scores good parts so much higher than
 the shipped one that its threshold misses defects; one that lacks a tenth does so less (docs/measurements.md)."""
+
+MAPS = "maps"
+"""Under this name a system's last step returns the cross-fitted maps of its pictures."""
 
 FEWEST = 10
 """Smallest number of pictures that are cross-fitted; with fewer, each model would lack too much."""
@@ -44,9 +48,19 @@ class CrossFit:
     distinct: Sequence[bool]
 
     @property
+    def places(self) -> list[int]:
+        """Places of the distinct pictures, whose scores count."""
+        return [place for place, distinct in enumerate(self.distinct) if distinct]
+
+    @property
     def block_of_tile(self) -> NDArray[np.intp]:
         """Block of each picture as the network sees it; the tiles of a picture follow each other."""
         return np.repeat(np.asarray(self.blocks, np.intp), self.fit.grid.count)
+
+    def entries(self, maps: Tensor) -> dict[str, Any]:
+        """Return what a checkpoint's description says of the maps: `scores`, and `area_scores` if there are areas."""
+        areas = {"area_scores": found} if (found := self.area_scores(maps)) else {}
+        return {"scores": self.scores(maps), **areas}
 
     def scores(self, maps: Tensor) -> list[float]:
         """Return the score of each distinct picture: the largest value of its map that counts.
@@ -55,9 +69,10 @@ class CrossFit:
             maps: Maps of the tiles of all pictures, in order, before any smoothing, (N, 1, h, w).
         """
         weights = self.fit.weights
+        seen = (self.map_of(place, maps) for place in self.places)
         if weights is None:
-            return [float(values.max()) for values in self._merged(maps)]
-        return [float((values * weights)[weights > 0].max()) for values in self._merged(maps)]
+            return [float(values.max()) for values in seen]
+        return [float((values * weights)[weights > 0].max()) for values in seen]
 
     def area_scores(self, maps: Tensor) -> dict[str, list[float]]:
         """Return the score of each distinct picture in each area to look at, from the unscaled map.
@@ -71,15 +86,19 @@ class CrossFit:
         masks = self.fit.look_masks
         if len(masks) < 2:
             return {}
-        merged = [values.copy() for values in self._merged(maps)]
+        merged = [self.map_of(place, maps) for place in self.places]
         return {name: [float(values[mask].max()) for values in merged] for name, mask in masks.items()}
 
-    def _merged(self, maps: Tensor) -> Iterator[NDArray[np.float32]]:
-        """Yield the smoothed map of each distinct picture, (height, width) of the canvas, -inf in the padding."""
-        pictures = zip(maps.split(self.fit.grid.count), self.shown, self.distinct, strict=True)
-        for tiles, (x0, y0, x1, y1), distinct in pictures:
-            if distinct:
-                smooth = gaussian_blur(upsample(tiles, (self.fit.height, self.fit.width)))[:, 0].numpy()
-                merged = np.full(self.fit.canvas[::-1], -np.inf, np.float32)
-                merged[y0:y1, x0:x1] = self.fit.merge(smooth)[y0:y1, x0:x1]
-                yield merged
+    def map_of(self, place: int, maps: Tensor) -> NDArray[np.float32]:
+        """Return the smoothed map of a picture, (height, width) of the canvas, -inf in the padding.
+
+        Args:
+            place: Place of the picture.
+            maps: As for `scores`.
+        """
+        count, (x0, y0, x1, y1) = self.fit.grid.count, self.shown[place]
+        tiles = maps[place * count : (place + 1) * count]
+        smooth = gaussian_blur(upsample(tiles, (self.fit.height, self.fit.width)))[:, 0].numpy()
+        merged = np.full(self.fit.canvas[::-1], -np.inf, np.float32)
+        merged[y0:y1, x0:x1] = self.fit.merge(smooth)[y0:y1, x0:x1]
+        return merged

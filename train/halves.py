@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -37,8 +36,8 @@ Train = Callable[[Material, int], Network]
 """Trains a student of the same system; called with its pictures and with the number of the half that they leave out."""
 
 
-def cross_fit_student(model: Network, material: Material, crossfit: CrossFit, train: Train) -> dict[str, Any]:
-    """Return the scores of the pictures that a student learned from, by students that have not seen them.
+def cross_fit_student(model: Network, material: Material, crossfit: CrossFit, train: Train) -> Tensor:
+    """Return the maps of the pictures that a student learned from, by students that have not seen them.
 
     Args:
         model: The student that is shipped, trained, with or without a memory beside it.
@@ -47,7 +46,7 @@ def cross_fit_student(model: Network, material: Material, crossfit: CrossFit, tr
         train: See `Train`.
 
     Returns:
-        `scores`, and `area_scores` if there are areas, for the checkpoint.
+        Maps of the tiles of all pictures, in order, (N, 1, h, w).
     """
     maps: list[Tensor] = [torch.empty(0)] * len(crossfit.blocks)
     for half in range(HALVES):
@@ -56,12 +55,10 @@ def cross_fit_student(model: Network, material: Material, crossfit: CrossFit, tr
         for place in tracked(places, len(places), f"cross-fitted maps, half {half + 1}", "images"):
             maps[place] = _map(student, material, _tiles(place, crossfit))
     of_all = torch.cat(maps)
-    if isinstance(model, Remembering):
-        own, other = model.weights.cpu()
-        remembered = _remembered(model, material, crossfit)
-        of_all = of_all * own + upsample(remembered, of_all.shape[-2:]) * other
-    areas = {"area_scores": found} if (found := crossfit.area_scores(of_all)) else {}
-    return {"scores": crossfit.scores(of_all), **areas}
+    if not isinstance(model, Remembering):
+        return of_all
+    own, other = model.weights.cpu()
+    return of_all * own + upsample(_remembered(model, material, crossfit), of_all.shape[-2:]) * other
 
 
 def _remembered(model: Remembering, material: Material, crossfit: CrossFit) -> Tensor:

@@ -25,16 +25,17 @@ from edge_inspect.train import checkpoint
 from edge_inspect.train.auto import IsWanted, fit_auto
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.combination import remember
-from edge_inspect.train.crossfit import BLOCKS, FEWEST, CrossFit
-from edge_inspect.train.datasets import Category, GoodImages
+from edge_inspect.train.crossfit import BLOCKS, FEWEST, MAPS, CrossFit
+from edge_inspect.train.datasets import Category, GoodImages, load_fitted
 from edge_inspect.train.device import open_arithmetic
+from edge_inspect.train.doubtful import Judged, show_doubtful
 from edge_inspect.train.examples import Examples
 from edge_inspect.train.foreground import POLICIES
 from edge_inspect.train.groups import Groups, find_groups
 from edge_inspect.train.halves import ENOUGH_HELD, FEWEST_TO_HALVE, FOLDER, HALVES, cross_fit_student
 from edge_inspect.train.journal import History, Journal
 from edge_inspect.train.loop import run_phases
-from edge_inspect.train.material import Material
+from edge_inspect.train.material import Material, normalise
 from edge_inspect.train.phase import RECIPES, Phase
 from edge_inspect.train.resume import RESUME, ResumeState, writing
 from edge_inspect.train.settings import AUTO, STUDENT, TrainingSettings
@@ -168,6 +169,7 @@ def fit(settings: TrainingSettings, is_wanted: IsWanted | None = None) -> Checkp
         lambda: TrialPictures.load(held or learn_from, settings.fit, settings.foreground, learned=not held)
     )
     found = system.finish(model, material, unseen, options)
+    judged, maps = crossfit, found.pop(MAPS, None)
     if about.memory:
         both = Remembering(model, about.memory).to(arithmetic.device).eval()
         found["memory"] = remember(both, material, unseen)
@@ -180,7 +182,12 @@ def fit(settings: TrainingSettings, is_wanted: IsWanted | None = None) -> Checkp
         halves = _cross_fit(good, groups, learn_from, settings.fit, HALVES, FEWEST_TO_HALVE)
     if halves is not None and (is_wanted is None or is_wanted(about, model)):
         course = _Course(settings, system, building, steps, about, examples, state)
-        found |= cross_fit_student(model, material, halves, functools.partial(course.train_half, model))
+        judged, maps = halves, cross_fit_student(model, material, halves, functools.partial(course.train_half, model))
+    unlike = [_judge_held(model.eval(), good, groups, held, settings.fit, arithmetic.device)] if held else []
+    if judged is not None and maps is not None:
+        found |= judged.entries(maps)
+        unlike.append(Judged(judged, maps, learn_from))
+    show_doubtful(settings.out, about, unlike)
     measured = {
         "seconds": round(history.seconds + time.perf_counter() - started, 1),
         "seconds_waited_for_data": round(history.waited, 2),
@@ -258,6 +265,19 @@ def _cross_fit(
     of = {place: number for number, block in enumerate(groups.blocks(count)) for place in block}
     shown, blocks = [good.shown[path] for path in learn_from], [of[place] for place in range(len(learn_from))]
     return CrossFit(fit, shown, blocks, groups.distinct)
+
+
+@torch.inference_mode()
+def _judge_held(
+    model: Network, good: GoodImages, groups: Groups, held: list[Path], fit: Fit, device: torch.device
+) -> Judged:
+    """Return the pictures that are held out with their maps by the model, which has not seen them."""
+    places = {path: place for place, path in enumerate(good.paths)}
+    distinct = groups.only([places[path] for path in held]).distinct
+    pictures = load_fitted(held, fit)
+    images = (normalise(pictures[i : i + 1]).to(device) for i in range(len(pictures)))
+    maps = torch.cat([model.map_of(image, model.teacher(image)).float().cpu() for image in images])
+    return Judged(CrossFit(fit, [good.shown[path] for path in held], [0] * len(held), distinct), maps, held)
 
 
 def _counting(fit: Fit, count: int) -> NDArray[np.bool_] | None:

@@ -11,7 +11,10 @@ says whether the false rejects are more than twice the rate asked for, by the ex
 may show good parts that the memory learned from, under another exposure; `new`, `new_rejected` and `new_as_many` are
 the same figures without those, which `edge-train fit` would find to be nearly the same. `held_50` and `new_50` are the
 medians of the scores that set the threshold and of the new good parts, `held_90` and `new_90` what a tenth of them
-exceeds. The rows go to results/few_good.csv; `--table` prints them by number of pictures as Markdown instead.
+exceeds. A test split may also show other kinds of good parts than the training pictures do, and no threshold can know
+of those; `rest` counts the good training pictures that were not drawn, without near duplicates of those that were, and
+`rest_rejected` and `rest_twice` are the same figures for them. The rows go to results/few_good.csv; `--table` prints
+them by number of pictures as Markdown instead.
 """
 
 from __future__ import annotations
@@ -80,8 +83,14 @@ def measure(category: Category, name: str, pictures: int, draw: int, *, beside: 
         options = ["--data", str(data.parents[1]), "--model", "memory", "--seed", str(draw)]
         program("edge_inspect.train.cli", "fit", *options, "--out", f"{folder}/all")
         fit = checkpoint.load(Path(folder, "all"))[0].fit
-        seen = _seen_before(fit, chosen, category)
-        fitted, scores, good_parts = _scores(Path(folder, "all"), category, [])
+        test = category.test_images()
+        paths, good_parts = [image.path for image in test], np.array([image.good for image in test])
+        seen = np.zeros(len(test), bool)
+        seen[good_parts] = _near_duplicates(fit, chosen, [image.path for image in test if image.good])
+        drawn = set(chosen)
+        rest = [path for path in good if path not in drawn]
+        rest = [path for path, near in zip(rest, _near_duplicates(fit, chosen, rest), strict=True) if not near]
+        fitted, scores = _scores(Path(folder, "all"), [], [*paths, *rest])
         rows = [{"threshold": "cross-fitted", **_verdicts(fitted, scores, good_parts, seen)}]
         if not beside:
             return [{**about, **row} for row in rows]
@@ -89,13 +98,13 @@ def measure(category: Category, name: str, pictures: int, draw: int, *, beside: 
         for path in aside:
             shutil.move(data / path.name, held)
         program("edge_inspect.train.cli", "fit", *options, "--hold-out", "0", "--out", f"{folder}/less")
-        unseen, scores, good_parts = _scores(Path(folder, "less"), category, sorted(held.iterdir()))
+        unseen, scores = _scores(Path(folder, "less"), sorted(held.iterdir()), [*paths, *rest])
         rows.append({"threshold": "a tenth at random", **_verdicts(unseen, scores, good_parts, seen)})
     return [{**about, **row} for row in rows]
 
 
-def _scores(run: Path, category: Category, held: list[Path]) -> tuple[list[float], np.ndarray, np.ndarray]:
-    """The scores that set the threshold, of `held` or cross-fitted; those of the test split; which parts are good."""
+def _scores(run: Path, held: list[Path], judged: list[Path]) -> tuple[list[float], np.ndarray]:
+    """The scores that set the threshold, of `held` or cross-fitted; those of the pictures that are judged."""
     about, model = checkpoint.load(run)
     predict = torch_predictor(model, torch.device("cpu"), about.fit)
 
@@ -104,26 +113,22 @@ def _scores(run: Path, category: Category, held: list[Path]) -> tuple[list[float
         x0, y0, x1, y1 = placement.valid
         return float(predict(fitted)[y0:y1, x0:x1].max())
 
-    test = category.test_images()
-    scores = np.array([score(image.path) for image in test])
-    return [score(path) for path in held] or about.scores, scores, np.array([image.good for image in test])
+    return [score(path) for path in held] or about.scores, np.array([score(path) for path in judged])
 
 
-def _seen_before(fit: Fit, learned: list[Path], category: Category) -> np.ndarray:
-    """Which parts of the test split are good and nearly the same as a picture that was learned from."""
-    test = category.test_images()
-    paths = [*learned, *(image.path for image in test if image.good)]
+def _near_duplicates(fit: Fit, learned: list[Path], others: list[Path]) -> np.ndarray:
+    """Which of the other pictures are nearly the same as one that was learned from."""
+    paths = [*learned, *others]
     groups = near_duplicates(np.stack([fit.apply(read_image(path))[0] for path in paths]), len(paths)).of
     known = set(groups[: len(learned)])
-    seen = np.zeros(len(test), bool)
-    seen[[image.good for image in test]] = [group in known for group in groups[len(learned) :]]
-    return seen
+    return np.array([group in known for group in groups[len(learned) :]], bool)
 
 
 def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray, seen: np.ndarray) -> Row:
     rate = resolvable_rate(len(known))
     fit = tail_threshold(known, rate)
-    rejected = scores > fit.threshold
+    scores, rest = np.split(scores, [len(good)])
+    rejected, rest_rejected = scores > fit.threshold, int((rest > fit.threshold).sum())
     count, total = int(rejected[good].sum()), int(good.sum())
     new = good & ~seen
     sides = (("held", np.asarray(known)), ("new", scores[new]))
@@ -140,7 +145,7 @@ def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray, seen: np
         "good": total,
         "promised_low": round(fit.rates_on(total)[0], 4),
         "promised_high": round(fit.rates_on(total)[1], 4),
-        "surely_twice": int(stats.binomtest(count, total, min(1, 2 * rate), "greater").pvalue < 0.05),
+        "surely_twice": _surely_above(2 * rate, count, total),
         "found": int(rejected[~good].sum()),
         "as_many": as_many(good),
         "defects": int((~good).sum()),
@@ -148,8 +153,16 @@ def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray, seen: np
         "new": int(new.sum()),
         "new_rejected": int(rejected[new].sum()),
         "new_as_many": as_many(new),
+        "rest": len(rest),
+        "rest_rejected": rest_rejected,
+        "rest_twice": _surely_above(2 * rate, rest_rejected, len(rest)),
         **{f"{which}_{q}": round(float(np.quantile(these, q / 100)), 3) for which, these in sides for q in (50, 90)},
     }
+
+
+def _surely_above(rate: float, count: int, total: int) -> int:
+    """1 if so many of so many are more than this share by the exact binomial test at 5 %, else 0."""
+    return int(total > 0 and stats.binomtest(count, total, rate, "greater").pvalue < 0.05)
 
 
 def print_table() -> None:
@@ -161,11 +174,12 @@ def print_table() -> None:
             groups[row["threshold"], row["data"], int(row["pictures"])].append(numbers)
     print(
         "| threshold from | parts | pictures | draws | asked | good parts rejected | as promised | surely over twice "
-        "| defects found | as many could be | image AUROC |"
+        "| of the rest | surely over twice | defects found | as many could be | image AUROC |"
     )
-    print("|---" * 11 + "|")
+    print("|---" * 13 + "|")
     for (threshold, data, pictures), rows in sorted(groups.items()):
         rejected = [row["false_rejects"] / row["good"] for row in rows]
+        rest = [row["rest_rejected"] / row["rest"] for row in rows if row["rest"]]
         promised = sum(
             row["promised_low"] <= round(share, 4) <= row["promised_high"]
             for row, share in zip(rows, rejected, strict=True)
@@ -179,6 +193,8 @@ def print_table() -> None:
             f"{mean(rejected):.1%} ({min(rejected):.1%} to {max(rejected):.1%})",
             f"{promised} of {len(rows)}",
             f"{sum(row['surely_twice'] for row in rows):.0f}",
+            f"{mean(rest):.1%}" if rest else "",
+            f"{sum(row['rest_twice'] for row in rows):.0f}" if rest else "",
             f"{mean(row['found'] / row['defects'] for row in rows):.2f}",
             f"{mean(row['as_many'] / row['defects'] for row in rows):.2f}",
             f"{mean(row['image_auroc'] for row in rows):.3f}",

@@ -81,6 +81,8 @@ def test_a_student_is_taken_where_it_is_better_by_more_than_its_error_and_a_marg
     for name in ("memory", "rd"):
         assert checkpoint.load(settings.out / name)[0].model == name
     assert (settings.out / "progress.html").exists() == (chosen == "rd")
+    doubtful = [(folder / "doubtful.html").read_bytes() for folder in (settings.out, settings.out / chosen)]
+    assert doubtful[0] == doubtful[1]
     assert f"auto: {chosen} is taken: on synthetic flaws" in capsys.readouterr().err
 
 

@@ -20,6 +20,7 @@ from edge_inspect.train.augmentation import Augmentation
 from edge_inspect.train.cli import main
 from edge_inspect.train.crossfit import CrossFit
 from edge_inspect.train.device import open_arithmetic
+from edge_inspect.train.doubtful import PAGE as DOUBTFUL
 from edge_inspect.train.halves import FOLDER, cross_fit_student
 from edge_inspect.train.journal import PAGE
 from edge_inspect.train.material import Material
@@ -61,9 +62,9 @@ def test_every_picture_is_scored_by_a_student_of_the_other_half(tiles: tuple[int
         asked.append((half, half_of.pictures[:, 0, 0, 0].tolist()))
         return Knowing(float(half_of.pictures.mean()))
 
-    found = cross_fit_student(Knowing(0), material, halves, train)
+    maps = cross_fit_student(Knowing(0), material, halves, train)
     assert asked == [(0, np.repeat([110, 120, 130], count).tolist()), (1, np.repeat([10, 20, 30], count).tolist())]
-    assert found == {"scores": pytest.approx([120, 120, 20, 20, 20])}
+    assert halves.entries(maps) == {"scores": pytest.approx([120, 120, 20, 20, 20])}
 
 
 def test_a_part_of_a_synthesis_draws_on_its_pictures() -> None:
@@ -117,7 +118,8 @@ def test_the_checkpoint_has_a_score_of_every_distinct_picture(settings: Change, 
     assert all(np.isfinite(score) and score > 0 for score in about.scores)
     assert len(set(about.scores)) > 15
     assert checkpoint.load(asked.out)[0].scores == about.scores
-    assert sorted(path.name for path in asked.out.iterdir()) == [checkpoint.TENSORS, checkpoint.DESCRIPTION, PAGE]
+    files = [checkpoint.TENSORS, checkpoint.DESCRIPTION, DOUBTFUL, PAGE]
+    assert sorted(path.name for path in asked.out.iterdir()) == files
 
 
 def test_without_it_the_model_is_the_same_and_there_are_no_scores(settings: Change, tmp_path: Path) -> None:

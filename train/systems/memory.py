@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from edge_inspect.models.memory import Memory, Usual
+from edge_inspect.train.crossfit import MAPS
 from edge_inspect.train.material import Material
 from edge_inspect.train.memory import cross_fit, fill
 from edge_inspect.train.phase import Phase
@@ -22,7 +23,7 @@ def no_phases(model: Memory, material: Material, steps: int, rate: float) -> lis
 
 
 def fill_banks(model: Memory, material: Material, unseen: Unseen, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill the memory; return the cross-fitted scores of the pictures if there are enough pictures for them.
+    """Fill the memory; return the cross-fitted maps of the pictures if there are enough pictures for them.
 
     Each position of the map is judged relative to its usual value if flaws on unseen pictures show that this is surely
     better.
@@ -37,8 +38,7 @@ def fill_banks(model: Memory, material: Material, unseen: Unseen, options: Mappi
         if usual is not None:
             model.usual.load_state_dict(usual.state_dict())
             maps = by_others(maps, torch.tensor(crossfit.blocks))
-    areas = {"area_scores": found} if (found := crossfit.area_scores(maps)) else {}
-    return {"scores": crossfit.scores(maps), **areas, **choice}
+    return {MAPS: maps, **choice}
 
 
 SYSTEM = System(

@@ -16,7 +16,8 @@ from edge_inspect.train.validation import Unseen
 
 Finish = Callable[[Any, Material, Unseen, Mapping[str, Any]], dict[str, Any]]
 """The last step of a training: called with the trained network, its material, the unseen good pictures and the
-system's options; returns the entries that it adds to the checkpoint's description."""
+system's options; returns the entries that it adds to the checkpoint's description, and the pictures' cross-fitted maps
+under `train.crossfit.MAPS` if it has them."""
 
 
 def _nothing(model: Any, material: Material, unseen: Unseen, options: Mapping[str, Any]) -> dict[str, Any]:

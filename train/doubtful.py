@@ -1,0 +1,146 @@
+"""The good pictures that look least like the others, on one HTML page: does one of them show a defect?
+
+A defective part among the good pictures does harm twice: the model learns its defect, and its score raises the
+threshold. It shows itself, because each picture is judged by a model that has not seen it: cross-fitting does that to
+the pictures that were learned from, and the model itself to those held out. The page is one file that needs no others:
+pictures are inline, nothing is fetched, there is no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_inspect.edge import __version__
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, read_image
+from edge_inspect.edge.program import say
+from edge_inspect.edge.text import clean
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.crossfit import CrossFit
+from edge_inspect.train.pages import facts_of, fill, heading, now, show_facts, show_tiles
+from edge_inspect.train.resume import writing
+from edge_inspect.train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map
+
+PAGE = "doubtful.html"
+SHOWN = 24
+NAMED = 3
+
+
+class Judged(NamedTuple):
+    """Good pictures that were judged by models that have not seen them.
+
+    Attributes:
+        pictures: How they were fitted, and which of them count.
+        maps: Their maps; see `CrossFit.scores`.
+        paths: Their files.
+    """
+
+    pictures: CrossFit
+    maps: Tensor
+    paths: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class DoubtfulPicture:
+    """A good picture with a high score.
+
+    Attributes:
+        path: Its file.
+        score: Its score by a model that has not seen it.
+        picture: What the network sees of it, at the size of a thumbnail.
+        values: Its map, at the same size.
+    """
+
+    path: Path
+    score: float
+    picture: Frame
+    values: NDArray[np.float32]
+
+    @classmethod
+    def draw(cls, path: Path, score: float, fit: Fit, values: NDArray[np.float32]) -> DoubtfulPicture:
+        """Read the picture; `values` is its map, (height, width) of the fit's canvas.
+
+        Raises:
+            ImageError: The picture cannot be read.
+        """
+        fitted, placement = fit.apply(read_image(path, fit.bits))
+        x0, y0, x1, y1 = placement.valid
+        size = size_of((x1 - x0) * placement.scale_x, (y1 - y0) * placement.scale_y)
+        if fit.weights is not None:
+            values = values * fit.weights
+        return cls(path, score, small(fitted[y0:y1, x0:x1], size), small_map(values[y0:y1, x0:x1], size))
+
+
+def show_doubtful(folder: Path, about: Checkpoint, judged: Iterable[Judged]) -> None:
+    """Write `doubtful.html` into a training's folder, and say which pictures come first on it.
+
+    Args:
+        folder: Folder of the training.
+        about: Description of the trained model.
+        judged: The pictures; without any, nothing is written.
+
+    Raises:
+        ImageError: A picture cannot be read.
+        UsageError: The page cannot be written.
+    """
+    scored = [
+        (score, pictures, place, maps, paths)
+        for pictures, maps, paths in judged
+        for score, place in zip(pictures.scores(maps), pictures.places, strict=True)
+    ]
+    if not scored:
+        return
+    highest = sorted(scored, key=lambda each: -each[0])[:SHOWN]
+    doubtful = [
+        DoubtfulPicture.draw(paths[place], score, pictures.fit, pictures.map_of(place, maps))
+        for score, pictures, place, maps, paths in highest
+    ]
+    page = folder / PAGE
+    html = _render(about, doubtful, [score for score, *_ in scored])
+    with writing(folder):
+        write_atomically(page, html.encode(errors="replace"))  # a file name need not be valid UTF-8
+    names = [clean(each.path.name) for each in doubtful[:NAMED]]
+    said = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    say(
+        f"the good images that look least like the others are {said}; such images set the threshold. Look at {page}: "
+        "if one shows a defect, remove it and train again"
+    )
+
+
+def _render(about: Checkpoint, doubtful: Sequence[DoubtfulPicture], scores: Sequence[float]) -> str:
+    low = float(np.median(np.concatenate([each.values.ravel() for each in doubtful])))
+    high = float(np.quantile(scores, 0.9))
+    title = heading(about.category, about)
+    return fill(
+        "doubtful.html",
+        head=f"<title>doubtful: {title}</title>",
+        title=title,
+        facts=show_facts({**facts_of(about), "folder": clean(doubtful[0].path.parent.resolve())}),
+        tiles=show_tiles(
+            [
+                (f"{len(doubtful)} of {len(scores)}", "good images, highest scores first"),
+                (f"{doubtful[0].score:.4g}", "highest score"),
+                (f"{np.median(scores):.4g}", "median score"),
+            ]
+        ),
+        scale=scale_bar(low, high),
+        cases="\n".join(_figure(rank + 1, each, (low, high)) for rank, each in enumerate(doubtful)),
+        footer=f"Written by edge-train fit, edge-inspect {escape(__version__)}, on {now()}.",
+    )
+
+
+def _figure(rank: int, doubtful: DoubtfulPicture, scale: tuple[float, float]) -> str:
+    name = escape(clean(doubtful.path.name))
+    return (
+        f'<figure class="case">{side_by_side(panels(name, doubtful.picture, doubtful.values, scale))}'
+        f"<figcaption>{rank}. <b>{name}</b> score {doubtful.score:.4g}</figcaption></figure>"
+    )
