@@ -68,11 +68,12 @@ class CrossFit:
         Args:
             maps: Maps of the tiles of all pictures, in order, before any smoothing, (N, 1, h, w).
         """
-        weights = self.fit.weights
-        seen = (self.map_of(place, maps) for place in self.places)
-        if weights is None:
-            return [float(values.max()) for values in seen]
-        return [float((values * weights)[weights > 0].max()) for values in seen]
+        return [self.score_of(place, maps) for place in self.places]
+
+    def score_of(self, place: int, maps: Tensor) -> float:
+        """Return the score of a picture, distinct or not; `maps` as for `scores`."""
+        values, weights = self.map_of(place, maps), self.fit.weights
+        return float(values.max() if weights is None else (values * weights)[weights > 0].max())
 
     def area_scores(self, maps: Tensor) -> dict[str, list[float]]:
         """Return the score of each distinct picture in each area to look at, from the unscaled map.

@@ -25,21 +25,20 @@ from edge_inspect.edge.frame.images import Frame, read_image
 from edge_inspect.edge.program import say
 from edge_inspect.edge.text import clean
 from edge_inspect.train.checkpoint import Checkpoint
-from edge_inspect.train.crossfit import CrossFit
+from edge_inspect.train.crossfit import FEWEST, CrossFit
 from edge_inspect.train.pages import facts_of, fill, heading, now, show_facts, show_tiles
 from edge_inspect.train.resume import writing
 from edge_inspect.train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map
 
 PAGE = "doubtful.html"
 SHOWN = 24
-NAMED = 3
 
 
 class Judged(NamedTuple):
     """Good pictures that were judged by models that have not seen them.
 
     Attributes:
-        pictures: How they were fitted, and which of them count.
+        pictures: How they were fitted, and which model judged each of them.
         maps: Their maps; see `CrossFit.scores`.
         paths: Their files.
     """
@@ -86,18 +85,18 @@ def show_doubtful(folder: Path, about: Checkpoint, judged: Iterable[Judged]) -> 
     Args:
         folder: Folder of the training.
         about: Description of the trained model.
-        judged: The pictures; without any, nothing is written.
+        judged: The pictures; if they are few, nothing is written, because one looks at all of them anyway.
 
     Raises:
         ImageError: A picture cannot be read.
         UsageError: The page cannot be written.
     """
-    scored = [
-        (score, pictures, place, maps, paths)
+    scored = [  # near duplicates too: a small defect may be all that tells a picture from a good one
+        (pictures.score_of(place, maps), pictures, place, maps, paths)
         for pictures, maps, paths in judged
-        for score, place in zip(pictures.scores(maps), pictures.places, strict=True)
+        for place in range(len(paths))
     ]
-    if not scored:
+    if len(scored) < FEWEST:
         return
     highest = sorted(scored, key=lambda each: -each[0])[:SHOWN]
     doubtful = [
@@ -108,11 +107,10 @@ def show_doubtful(folder: Path, about: Checkpoint, judged: Iterable[Judged]) -> 
     html = _render(about, doubtful, [score for score, *_ in scored])
     with writing(folder):
         write_atomically(page, html.encode(errors="replace"))  # a file name need not be valid UTF-8
-    names = [clean(each.path.name) for each in doubtful[:NAMED]]
-    said = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    first, second, third = (clean(each.path.name) for each in doubtful[:3])
     say(
-        f"the good images that look least like the others are {said}; such images set the threshold. Look at {page}: "
-        "if one shows a defect, remove it and train again"
+        f"the good images that look least like the others are {first}, {second} and {third}; such images set the "
+        f"threshold. Look at {page}: if one shows a defect, remove it and train again"
     )
 
 

@@ -183,7 +183,7 @@ def fit(settings: TrainingSettings, is_wanted: IsWanted | None = None) -> Checkp
     if halves is not None and (is_wanted is None or is_wanted(about, model)):
         course = _Course(settings, system, building, steps, about, examples, state)
         judged, maps = halves, cross_fit_student(model, material, halves, functools.partial(course.train_half, model))
-    unlike = [_judge_held(model.eval(), good, groups, held, settings.fit, arithmetic.device)] if held else []
+    unlike = [_judge_held(model.eval(), good, held, settings.fit, arithmetic.device)] if held else []
     if judged is not None and maps is not None:
         found |= judged.entries(maps)
         unlike.append(Judged(judged, maps, learn_from))
@@ -268,16 +268,12 @@ def _cross_fit(
 
 
 @torch.inference_mode()
-def _judge_held(
-    model: Network, good: GoodImages, groups: Groups, held: list[Path], fit: Fit, device: torch.device
-) -> Judged:
+def _judge_held(model: Network, good: GoodImages, held: list[Path], fit: Fit, device: torch.device) -> Judged:
     """Return the pictures that are held out with their maps by the model, which has not seen them."""
-    places = {path: place for place, path in enumerate(good.paths)}
-    distinct = groups.only([places[path] for path in held]).distinct
-    pictures = load_fitted(held, fit)
+    pictures, shown = load_fitted(held, fit), [good.shown[path] for path in held]
     images = (normalise(pictures[i : i + 1]).to(device) for i in range(len(pictures)))
     maps = torch.cat([model.map_of(image, model.teacher(image)).float().cpu() for image in images])
-    return Judged(CrossFit(fit, [good.shown[path] for path in held], [0] * len(held), distinct), maps, held)
+    return Judged(CrossFit(fit, shown, blocks=[0] * len(held), distinct=[True] * len(held)), maps, held)
 
 
 def _counting(fit: Fit, count: int) -> NDArray[np.bool_] | None:

@@ -179,7 +179,7 @@ def print_table() -> None:
     print("|---" * 13 + "|")
     for (threshold, data, pictures), rows in sorted(groups.items()):
         rejected = [row["false_rejects"] / row["good"] for row in rows]
-        rest = [row["rest_rejected"] / row["rest"] for row in rows if row["rest"]]
+        rest = [row["rest_rejected"] / row["rest"] for row in rows if row.get("rest")]
         promised = sum(
             row["promised_low"] <= round(share, 4) <= row["promised_high"]
             for row, share in zip(rows, rejected, strict=True)
