@@ -31,7 +31,8 @@ from edge_inspect.train.resume import writing
 from edge_inspect.train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map
 
 PAGE = "doubtful.html"
-SHOWN = 24
+SHARE, FEWEST_SHOWN, MOST_SHOWN = 0.1, 24, 96
+"""The share of the pictures that is shown, but no fewer and no more than so many."""
 
 
 class Judged(NamedTuple):
@@ -98,7 +99,8 @@ def show_doubtful(folder: Path, about: Checkpoint, judged: Iterable[Judged]) -> 
     ]
     if len(scored) < FEWEST:
         return
-    highest = sorted(scored, key=lambda each: -each[0])[:SHOWN]
+    shown = min(max(round(SHARE * len(scored)), FEWEST_SHOWN), MOST_SHOWN)
+    highest = sorted(scored, key=lambda each: -each[0])[:shown]
     doubtful = [
         DoubtfulPicture.draw(paths[place], score, pictures.fit, pictures.map_of(place, maps))
         for score, pictures, place, maps, paths in highest

@@ -90,6 +90,8 @@ Images may differ in size (each is fitted to the network), be greyscale (used as
 
 If training is interrupted, the same command resumes it. The checkpoint holds the model after the last step.
 RUN/progress.html shows the loss and example maps and is rewritten once a minute: leave it open in a browser.
+At the end RUN/doubtful.html shows the good images that look least like the others. Look at it: with a defective part
+among the good ones the model misses others like it. Remove it and train again.
 
 With --model auto, each system that is trained has its own folder: RUN/memory, and RUN/rd for a student (RUN/rd-half for
 one of half width), where progress.html is. RUN itself then holds the system that was chosen."""

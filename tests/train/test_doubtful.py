@@ -22,7 +22,7 @@ from edge_inspect.train import checkpoint
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.cli import main
 from edge_inspect.train.crossfit import CrossFit
-from edge_inspect.train.doubtful import PAGE, SHOWN, Judged, show_doubtful
+from edge_inspect.train.doubtful import FEWEST_SHOWN, PAGE, Judged, show_doubtful
 
 ABOUT = Checkpoint("memory", SMALL, "a" * 64, "<i>flange&", Fit(64, 64), 0, 0, ["b" * 64] * 30, [])
 
@@ -77,7 +77,7 @@ def test_a_defect_among_the_good_pictures_comes_first(
     assert (digest in checkpoint.load(run)[0].held_out) is held_out
     page = Page((run / PAGE).read_text(encoding="utf-8"))
     assert "1. part-17.png score" in page.text
-    assert page.tags["img"] == 2 * SHOWN + 1  # the picture, its map, and once the scale
+    assert page.tags["img"] == 2 * FEWEST_SHOWN + 1  # the picture, its map, and once the scale
 
 
 def test_the_page_holds_all_it_needs(pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,11 +113,15 @@ def test_near_duplicates_count_and_what_is_ignored_does_not(
     assert "least like the others are part-11.png, part-03.png and" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("count", "written"), [(0, False), (9, False), (10, True)])
-def test_of_few_pictures_there_is_no_page(pictures: list[Path], tmp_path: Path, count: int, written: bool) -> None:
-    judged = [Judged(crossfit(count), raised([1.0] * count), pictures[:count])] if count else []
+@pytest.mark.parametrize(("count", "shown"), [(0, 0), (9, 0), (10, 10), (30, 24), (300, 30), (1200, 96)])
+def test_a_tenth_is_shown_and_of_few_pictures_no_page(
+    pictures: list[Path], tmp_path: Path, count: int, shown: int
+) -> None:
+    judged = [Judged(crossfit(count), raised([1.0] * count), [pictures[i % 30] for i in range(count)])] if count else []
     show_doubtful(tmp_path, ABOUT, judged)
-    assert (tmp_path / PAGE).exists() == written
+    assert (tmp_path / PAGE).exists() == (shown > 0)
+    if shown:
+        assert f"{shown} of {count}" in Page((tmp_path / PAGE).read_text(encoding="utf-8")).text
 
 
 def test_a_page_that_cannot_be_written_names_the_remedy(pictures: list[Path], tmp_path: Path) -> None:
