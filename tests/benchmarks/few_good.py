@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--category", action="append", default=[])
     parser.add_argument("--pictures", type=int, action="append", help=f"default: 20, 40, 80 and {ALL}, which is all")
     parser.add_argument("--draws", type=int, default=5, help="of each number (default 5); of all, seeds")
+    parser.add_argument("--without", action="append", default=[], metavar="FILE", help="leave this good picture out")
     parser.add_argument("--only-cross-fitted", action="store_true", help="leave out the tenth drawn at random")
     parser.add_argument("--table", action="store_true", help="print results/few_good.csv as Markdown")
     arguments = parser.parse_args()
@@ -62,14 +63,15 @@ def main() -> None:
         category = Category.open(arguments.data, name)
         for pictures in arguments.pictures or (20, 40, 80, ALL):
             for draw in range(arguments.draws):
-                for row in measure(category, name, pictures, draw, beside=not arguments.only_cross_fitted):
+                given = category, name, pictures, draw, arguments.without
+                for row in measure(*given, beside=not arguments.only_cross_fitted):
                     store(TABLE, row, KEY)
                     print(row, flush=True)
 
 
-def measure(category: Category, name: str, pictures: int, draw: int, *, beside: bool) -> list[Row]:
+def measure(category: Category, name: str, pictures: int, draw: int, without: list[str], *, beside: bool) -> list[Row]:
     """Trains on one draw and gives its row; `beside` it a second one, of a threshold from a tenth at random."""
-    good = category.train_images()
+    good = [path for path in category.train_images() if path.name not in without]
     rng = np.random.default_rng([draw, pictures])
     chosen = good if pictures == ALL else [good[i] for i in sorted(rng.permutation(len(good))[:pictures])]
     about: Row = {"data": name, "pictures": pictures or len(good), "draw": draw}
