@@ -91,6 +91,7 @@ def test_the_page_holds_all_it_needs(pictures: list[Path], tmp_path: Path, capsy
     assert not re.search(r"url\(|@import|https?://", html) and "$" not in html
     assert not page.tags.keys() & {"script", "link", "iframe", "object", "base", "i"}
     assert "<i>flange&: memory" in page.text and "24 of 30" in page.text and "1. <b>&.png score 6" in page.text
+    assert "--region , --look or --ignore , so" in page.text
     names = re.findall(r"\d+\. (\S+) score (\d)", page.text)
     assert [int(score) for _, score in names] == sorted((int(score) for _, score in names), reverse=True)
     assert "<b>&.png, part-13.png and part-20.png" in capsys.readouterr().err
