@@ -48,32 +48,31 @@ class CrossFit:
     distinct: Sequence[bool]
 
     @property
-    def places(self) -> list[int]:
-        """Places of the distinct pictures, whose scores count."""
-        return [place for place, distinct in enumerate(self.distinct) if distinct]
-
-    @property
     def block_of_tile(self) -> NDArray[np.intp]:
         """Block of each picture as the network sees it; the tiles of a picture follow each other."""
         return np.repeat(np.asarray(self.blocks, np.intp), self.fit.grid.count)
 
-    def entries(self, maps: Tensor) -> dict[str, Any]:
-        """Return what a checkpoint's description says of the maps: `scores`, and `area_scores` if there are areas."""
+    def entries(self, scores: Sequence[float], maps: Tensor) -> dict[str, Any]:
+        """Return what a checkpoint's description says of distinct pictures: `scores`, and `area_scores` if any.
+
+        Args:
+            scores: The result of `scores`.
+            maps: As for `scores`.
+        """
         areas = {"area_scores": found} if (found := self.area_scores(maps)) else {}
-        return {"scores": self.scores(maps), **areas}
+        return {"scores": [scores[place] for place in self._distinct_places()], **areas}
 
     def scores(self, maps: Tensor) -> list[float]:
-        """Return the score of each distinct picture: the largest value of its map that counts.
+        """Return the score of each picture, distinct or not: the largest value of its map that counts.
 
         Args:
             maps: Maps of the tiles of all pictures, in order, before any smoothing, (N, 1, h, w).
         """
-        return [self.score_of(place, maps) for place in self.places]
-
-    def score_of(self, place: int, maps: Tensor) -> float:
-        """Return the score of a picture, distinct or not; `maps` as for `scores`."""
-        values, weights = self.map_of(place, maps), self.fit.weights
-        return float(values.max() if weights is None else (values * weights)[weights > 0].max())
+        weights = self.fit.weights
+        every = (self.map_of(place, maps) for place in range(len(self.shown)))
+        if weights is None:
+            return [float(values.max()) for values in every]
+        return [float((values * weights)[weights > 0].max()) for values in every]
 
     def area_scores(self, maps: Tensor) -> dict[str, list[float]]:
         """Return the score of each distinct picture in each area to look at, from the unscaled map.
@@ -87,7 +86,7 @@ class CrossFit:
         masks = self.fit.look_masks
         if len(masks) < 2:
             return {}
-        merged = [self.map_of(place, maps) for place in self.places]
+        merged = [self.map_of(place, maps) for place in self._distinct_places()]
         return {name: [float(values[mask].max()) for values in merged] for name, mask in masks.items()}
 
     def map_of(self, place: int, maps: Tensor) -> NDArray[np.float32]:
@@ -103,3 +102,6 @@ class CrossFit:
         merged = np.full(self.fit.canvas[::-1], -np.inf, np.float32)
         merged[y0:y1, x0:x1] = self.fit.merge(smooth)[y0:y1, x0:x1]
         return merged
+
+    def _distinct_places(self) -> list[int]:
+        return [place for place, distinct in enumerate(self.distinct) if distinct]

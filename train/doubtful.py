@@ -41,12 +41,19 @@ class Judged(NamedTuple):
     Attributes:
         pictures: How they were fitted, and which model judged each of them.
         maps: Their maps; see `CrossFit.scores`.
+        scores: Their scores.
         paths: Their files.
     """
 
     pictures: CrossFit
     maps: Tensor
+    scores: Sequence[float]
     paths: Sequence[Path]
+
+    @classmethod
+    def of(cls, pictures: CrossFit, maps: Tensor, paths: Sequence[Path]) -> Judged:
+        """Compute the scores."""
+        return cls(pictures, maps, pictures.scores(maps), paths)
 
 
 @dataclass(frozen=True)
@@ -92,18 +99,15 @@ def show_doubtful(folder: Path, about: Checkpoint, judged: Iterable[Judged]) -> 
         ImageError: A picture cannot be read.
         UsageError: The page cannot be written.
     """
-    scored = [  # near duplicates too: a small defect may be all that tells a picture from a good one
-        (pictures.score_of(place, maps), pictures, place, maps, paths)
-        for pictures, maps, paths in judged
-        for place in range(len(paths))
-    ]
+    # Near duplicates too: a small defect may be all that tells a picture from a good one.
+    scored = [(score, place, of) for of in judged for place, score in enumerate(of.scores)]
     if len(scored) < FEWEST:
         return
     shown = min(max(round(SHARE * len(scored)), FEWEST_SHOWN), MOST_SHOWN)
     highest = sorted(scored, key=lambda each: -each[0])[:shown]
     doubtful = [
-        DoubtfulPicture.draw(paths[place], score, pictures.fit, pictures.map_of(place, maps))
-        for score, pictures, place, maps, paths in highest
+        DoubtfulPicture.draw(of.paths[place], score, of.pictures.fit, of.pictures.map_of(place, of.maps))
+        for score, place, of in highest
     ]
     page = folder / PAGE
     html = _render(about, doubtful, [score for score, *_ in scored])

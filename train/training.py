@@ -180,14 +180,18 @@ def fit(settings: TrainingSettings, is_wanted: IsWanted | None = None) -> Checkp
     halves = None
     if phases and settings.cross_fit and len(held) < ENOUGH_HELD:
         halves = _cross_fit(good, groups, learn_from, settings.fit, HALVES, FEWEST_TO_HALVE)
-    if halves is not None and (is_wanted is None or is_wanted(about, model)):
+    wanted = halves is None or is_wanted is None or is_wanted(about, model)
+    if halves is not None and wanted:
         course = _Course(settings, system, building, steps, about, examples, state)
         judged, maps = halves, cross_fit_student(model, material, halves, functools.partial(course.train_half, model))
-    unlike = [_judge_held(model.eval(), good, held, settings.fit, arithmetic.device)] if held else []
+    unlike = []
     if judged is not None and maps is not None:
-        found |= judged.entries(maps)
-        unlike.append(Judged(judged, maps, learn_from))
-    show_doubtful(settings.out, about, unlike)
+        unlike.append(Judged.of(judged, maps, learn_from))
+        found |= judged.entries(unlike[0].scores, maps)
+    if wanted:
+        if held:
+            unlike.append(_judge_held(model.eval(), good, held, settings.fit, arithmetic.device))
+        show_doubtful(settings.out, about, unlike)
     measured = {
         "seconds": round(history.seconds + time.perf_counter() - started, 1),
         "seconds_waited_for_data": round(history.waited, 2),
@@ -273,7 +277,7 @@ def _judge_held(model: Network, good: GoodImages, held: list[Path], fit: Fit, de
     pictures, shown = load_fitted(held, fit), [good.shown[path] for path in held]
     images = (normalise(pictures[i : i + 1]).to(device) for i in range(len(pictures)))
     maps = torch.cat([model.map_of(image, model.teacher(image)).float().cpu() for image in images])
-    return Judged(CrossFit(fit, shown, blocks=[0] * len(held), distinct=[True] * len(held)), maps, held)
+    return Judged.of(CrossFit(fit, shown, blocks=[0] * len(held), distinct=[True] * len(held)), maps, held)
 
 
 def _counting(fit: Fit, count: int) -> NDArray[np.bool_] | None:

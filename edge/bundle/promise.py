@@ -116,7 +116,7 @@ def _remedies(manifest: Manifest) -> list[str]:
     systems = " or ".join(f"--model {name}" for name in ("rd", "aand", "dmdd") if name != model.system)
     teacher = "wide_resnet50_2" if model.teacher.startswith("resnet18") else "resnet18"
     return [
-        "good pictures without a defect among them (the training's doubtful.html shows those that look least alike)",
+        "good pictures without a defect among them (the training's doubtful.html shows those least like the others)",
         f"more good pictures ({now} now; give at least {max(GOOD_TO_BEGIN_WITH, 2 * now)})",
         f"{'more tiles or a smaller region' if cut else 'tiles or a region'}, so that the network sees flaws larger "
         "(edge-train fit --fit tile, --region)",

@@ -22,7 +22,7 @@ from html import unescape
 from pathlib import Path
 
 import numpy as np
-import torch
+from few_good import scores_of
 from table import RESULTS, Row, program, store
 
 from edge_inspect.calibrate.thresholds.threshold import resolvable_rate, tail_threshold
@@ -30,7 +30,6 @@ from edge_inspect.edge.frame.images import pixel_digest, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category, TestImage
 from edge_inspect.train.doubtful import PAGE
-from edge_inspect.train.evaluation import torch_predictor
 from edge_inspect.train.metrics import auroc
 
 TABLE = RESULTS / "contaminated.csv"
@@ -78,12 +77,12 @@ def measure(category: Category, name: str, share: float, seed: int) -> list[Row]
                 "edge_inspect.train.cli", "fit", "--data", str(train.parents[1]), "--model", "memory", "--seed",
                 str(seed), "--out", str(run),
             )  # fmt: skip
-            trained, model = checkpoint.load(run)
+            trained = checkpoint.load(run)[0]
             inside = {pixel_digest(read_image(path)): path.name for path in train.glob(f"*{MIXED}*")}
             learned = {inside[digest] for digest in trained.trained_on if digest in inside}
             shown = set(inside.values()) & set(re.findall(r"<b>(.+?)</b>", unescape((run / PAGE).read_text())))
             counts = {"mixed": len(inside), "learned": len(learned), "shown": len(shown)}
-            rows.append({**about, "pictures": pictures, **counts, **_verdicts(trained, model, judged)})
+            rows.append({**about, "pictures": pictures, **counts, **_verdicts(run, judged)})
             return shown
 
         row("clean")
@@ -95,22 +94,17 @@ def measure(category: Category, name: str, share: float, seed: int) -> list[Row]
     return rows
 
 
-def _verdicts(about: checkpoint.Checkpoint, model: torch.nn.Module, judged: list[TestImage]) -> Row:
-    predict = torch_predictor(model, torch.device("cpu"), about.fit)
-    scores = []
-    for image in judged:
-        fitted, placement = about.fit.apply(read_image(image.path))
-        x0, y0, x1, y1 = placement.valid
-        scores.append(float(predict(fitted)[y0:y1, x0:x1].max()))
-    rate, bad = resolvable_rate(len(about.scores)), np.array([not image.good for image in judged])
-    rejected = np.array(scores) > tail_threshold(about.scores, rate).threshold
+def _verdicts(run: Path, judged: list[TestImage]) -> Row:
+    known, scores = scores_of(run, [], [image.path for image in judged])
+    rate, bad = resolvable_rate(len(known)), np.array([not image.good for image in judged])
+    rejected = scores > tail_threshold(known, rate).threshold
     return {
         "asked_rate": rate,
         "false_rejects": int(rejected[~bad].sum()),
         "good": int((~bad).sum()),
         "found": int(rejected[bad].sum()),
         "defects": int(bad.sum()),
-        "image_auroc": round(float(auroc(np.array(scores), bad)), 4),
+        "image_auroc": round(float(auroc(scores, bad)), 4),
     }
 
 

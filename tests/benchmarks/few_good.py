@@ -92,7 +92,7 @@ def measure(category: Category, name: str, pictures: int, draw: int, without: li
         drawn = set(chosen)
         rest = [path for path in good if path not in drawn]
         rest = [path for path, near in zip(rest, _near_duplicates(fit, chosen, rest), strict=True) if not near]
-        fitted, scores = _scores(Path(folder, "all"), [], [*paths, *rest])
+        fitted, scores = scores_of(Path(folder, "all"), [], [*paths, *rest])
         rows = [{"threshold": "cross-fitted", **_verdicts(fitted, scores, good_parts, seen)}]
         if not beside:
             return [{**about, **row} for row in rows]
@@ -100,12 +100,12 @@ def measure(category: Category, name: str, pictures: int, draw: int, without: li
         for path in aside:
             shutil.move(data / path.name, held)
         program("edge_inspect.train.cli", "fit", *options, "--hold-out", "0", "--out", f"{folder}/less")
-        unseen, scores = _scores(Path(folder, "less"), sorted(held.iterdir()), [*paths, *rest])
+        unseen, scores = scores_of(Path(folder, "less"), sorted(held.iterdir()), [*paths, *rest])
         rows.append({"threshold": "a tenth at random", **_verdicts(unseen, scores, good_parts, seen)})
     return [{**about, **row} for row in rows]
 
 
-def _scores(run: Path, held: list[Path], judged: list[Path]) -> tuple[list[float], np.ndarray]:
+def scores_of(run: Path, held: list[Path], judged: list[Path]) -> tuple[list[float], np.ndarray]:
     """The scores that set the threshold, of `held` or cross-fitted; those of the pictures that are judged."""
     about, model = checkpoint.load(run)
     predict = torch_predictor(model, torch.device("cpu"), about.fit)

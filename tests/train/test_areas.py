@@ -104,7 +104,8 @@ def test_scores_of_areas_are_of_the_unscaled_map() -> None:
     assert list(found) == ["left", "right"] and [len(scores) for scores in found.values()] == [2, 2]
     assert found["left"][0] * 3 == pytest.approx(found["right"][0] * 2, rel=1e-3)
     together = [max(3 * left, right) for left, right in zip(found["left"], found["right"], strict=True)]
-    assert crossfit.scores(maps) == pytest.approx(together)
+    entries = crossfit.entries(crossfit.scores(maps), maps)
+    assert entries == {"scores": pytest.approx(together), "area_scores": found}
     assert CrossFit(FIT, [(0, 0, 64, 64)], [0], [True]).area_scores(maps[:1]) == {}
 
 

@@ -84,7 +84,7 @@ def test_the_page_holds_all_it_needs(pictures: list[Path], tmp_path: Path, capsy
     scores = [float(i % 7) for i in range(30)]
     odd = tmp_path / "<b>&.png"
     shutil.copy(pictures[0], odd)
-    show_doubtful(tmp_path, ABOUT, [Judged(crossfit(30), raised(scores), [*pictures[:6], odd, *pictures[7:]])])
+    show_doubtful(tmp_path, ABOUT, [Judged.of(crossfit(30), raised(scores), [*pictures[:6], odd, *pictures[7:]])])
     html = (tmp_path / PAGE).read_text(encoding="utf-8")
     page = Page(html)
     assert all(each.startswith("data:image/jpeg;base64,") for each in page.references)
@@ -108,7 +108,7 @@ def test_near_duplicates_count_and_what_is_ignored_does_not(
     maps[3, :, 8:56, 8:24] = 1  # of a near duplicate
     maps[5, :, :, 40:] = 8  # where nobody looks
     maps[11, :, 8:56, 8:24] = 2
-    show_doubtful(tmp_path, ABOUT, [Judged(crossfit(30, looks_left, distinct), maps, pictures)])
+    show_doubtful(tmp_path, ABOUT, [Judged.of(crossfit(30, looks_left, distinct), maps, pictures)])
     page = Page((tmp_path / PAGE).read_text(encoding="utf-8"))
     assert "1. part-11.png score" in page.text and "2. part-03.png score" in page.text
     assert "least like the others are part-11.png, part-03.png and" in capsys.readouterr().err
@@ -118,7 +118,9 @@ def test_near_duplicates_count_and_what_is_ignored_does_not(
 def test_a_tenth_is_shown_and_of_few_pictures_no_page(
     pictures: list[Path], tmp_path: Path, count: int, shown: int
 ) -> None:
-    judged = [Judged(crossfit(count), raised([1.0] * count), [pictures[i % 30] for i in range(count)])] if count else []
+    judged = (
+        [Judged.of(crossfit(count), raised([1.0] * count), [pictures[i % 30] for i in range(count)])] if count else []
+    )
     show_doubtful(tmp_path, ABOUT, judged)
     assert (tmp_path / PAGE).exists() == (shown > 0)
     if shown:
@@ -128,4 +130,4 @@ def test_a_tenth_is_shown_and_of_few_pictures_no_page(
 def test_a_page_that_cannot_be_written_names_the_remedy(pictures: list[Path], tmp_path: Path) -> None:
     (tmp_path / PAGE).mkdir()
     with pytest.raises(UsageError, match="--out .*: cannot be written: .*; make room there"):
-        show_doubtful(tmp_path, ABOUT, [Judged(crossfit(10), raised([1.0] * 10), pictures[:10])])
+        show_doubtful(tmp_path, ABOUT, [Judged.of(crossfit(10), raised([1.0] * 10), pictures[:10])])

@@ -64,7 +64,7 @@ def test_every_picture_is_scored_by_a_student_of_the_other_half(tiles: tuple[int
 
     maps = cross_fit_student(Knowing(0), material, halves, train)
     assert asked == [(0, np.repeat([110, 120, 130], count).tolist()), (1, np.repeat([10, 20, 30], count).tolist())]
-    assert halves.entries(maps) == {"scores": pytest.approx([120, 120, 20, 20, 20])}
+    assert halves.entries(halves.scores(maps), maps) == {"scores": pytest.approx([120, 120, 20, 20, 20])}
 
 
 def test_a_part_of_a_synthesis_draws_on_its_pictures() -> None:
