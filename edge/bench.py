@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.decision import Decider
+from edge_inspect.edge.engines import BegunMap, Engine
 from edge_inspect.edge.engines.opening import best_engine, open_checked_engine
 from edge_inspect.edge.engines.trial import can_be_timed
 from edge_inspect.edge.engines.trial_process import try_apart
@@ -38,6 +40,9 @@ def bench(
     engine has compiled, whose input and outputs stay in place; no inspection can be faster. End to end begins with a
     frame in memory and ends with the verdict and, if the frame is rejected, its regions. The frames are noise, which is
     as unlike a good part as possible.
+
+    `fps` is for frames one after the other, `fps_of_waiting_frames` for frames that wait, of which the engine computes
+    several at a time; it is `None` for an engine that cannot. The peak of the memory is without that.
 
     Args:
         path: Path of the bundle.
@@ -76,6 +81,7 @@ def bench(
             alone(i)
         times = np.array([(_seconds(whole, i), _seconds(alone, i)) for i in range(frames)]) * 1000
         peak = peak_mb()
+        fps_of_waiting = _fps_of_waiting(engine, decider, pictures, frames)
         profile = step_times(bundle, engine, size, frames) if profiled else {}
     end_to_end, floor = np.median(times, axis=0)
     p50, p95, p99 = np.percentile(times[:, 0], (50, 95, 99))
@@ -92,10 +98,30 @@ def bench(
         "end_to_end_ms_p99": round(float(p99), 3),
         "end_to_end_over_raw": round(float(end_to_end / floor), 4),
         "fps": round(1000 / float(p50), 2),
+        "fps_of_waiting_frames": fps_of_waiting,
         "open_to_first_verdict_s": round(first, 3),
         "peak_mb": peak,
         **profile,
     }
+
+
+def _fps_of_waiting(engine: Engine, decider: Decider, pictures: list[Frame], frames: int) -> float | None:
+    """Return the frames per second of an engine that computes several at a time; `None` if it cannot."""
+    if not engine.prepare_several():
+        return None
+    begun: deque[BegunMap] = deque()
+    started = 0.0
+    for i in range(WARM_UP + frames):
+        if i == WARM_UP:
+            started = time.perf_counter()
+        if begun and len(begun) == begun[0].at_a_time:
+            decider.decide(begun.popleft().wait())
+        following = engine.begin(pictures[i % len(pictures)])
+        assert following is not None
+        begun.append(following)
+    while begun:
+        decider.decide(begun.popleft().wait())
+    return round(frames / (time.perf_counter() - started), 2)
 
 
 def _pictures(size: tuple[int, int]) -> list[Frame]:

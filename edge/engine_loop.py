@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 
+from edge_inspect.edge.station.inspector import Inspector, TakenFrame
 from edge_inspect.edge.station.station import Station
 from edge_inspect.edge.threads import wait_for_end
 
@@ -18,6 +20,10 @@ LEAVE_S = 1.0
 class EngineLoop:
     """Inspects one frame of each station in turn, so that no station starves another.
 
+    A frame that waits alone is inspected at once. While others wait, the engine begins their maps before it has
+    finished the first one, if it computes several at a time. Frames are always inspected in the order in which they
+    were taken.
+
     Args:
         stations: Stations of the box; the list may be filled until `start`.
 
@@ -27,6 +33,8 @@ class EngineLoop:
 
     def __init__(self, stations: Sequence[Station]) -> None:
         self._stations = stations
+        self._taken: deque[tuple[Inspector, TakenFrame]] = deque()
+        """The frames that were taken and not inspected yet. A thread that replaces one that hangs goes on with them."""
         self.ready = threading.Event()
         self._stopping = False
         self._starting = threading.Lock()
@@ -96,13 +104,33 @@ class EngineLoop:
         finally:
             if self._thread is mine:
                 self._stop_stations()
+                while self._taken:
+                    inspector, taken = self._taken.popleft()
+                    inspector.lose(taken)
 
     def _take_turns(self, mine: threading.Thread) -> bool:
+        """Take a frame of each station and inspect those before them; return whether there was anything to inspect."""
         found = False
         for station in self._stations:
-            if self._thread is mine:
-                found |= station.inspect_next()
+            if self._thread is not mine:
+                return found
+            inspector = station.inspector
+            if (taken := inspector.take()) is not None:
+                found = True
+                self._taken.append((inspector, taken))
+                if len(self._taken) > 1 or any(each.ring.waiting for each in self._stations):
+                    inspector.begin(taken)
+                self._inspect(mine, leave=0 if taken.begun is None else taken.begun.at_a_time - 1)
+        if not found and self._taken:
+            self._inspect(mine, leave=len(self._taken) - 1)
+            return True
         return found
+
+    def _inspect(self, mine: threading.Thread, leave: int) -> None:
+        """Inspect the frames that were taken first, until so many are left."""
+        while len(self._taken) > leave and self._thread is mine:
+            inspector, taken = self._taken.popleft()
+            inspector.inspect(taken)
 
     def _stop_stations(self) -> None:
         for station in self._stations:

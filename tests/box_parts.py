@@ -17,6 +17,7 @@ from edge_inspect.edge.outbox import Outbox
 from edge_inspect.edge.station.box_resources import BoxResources, open_box_resources
 from edge_inspect.edge.station.bundles import StationBundles
 from edge_inspect.edge.station.change_records import RequestedBy
+from edge_inspect.edge.station.station import Station
 
 
 def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) -> Settings:
@@ -39,6 +40,14 @@ def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) 
 
 def make_box(settings: Settings, outbox: Outbox, ready: threading.Event | None = None) -> BoxResources:
     return open_box_resources(settings, "boot", outbox, ready or threading.Event(), trusted_keys(settings))
+
+
+def inspect_next(station: Station) -> bool:
+    """As the engine thread does with a frame that waits alone; returns whether there was one."""
+    if (taken := station.inspector.take()) is None:
+        return False
+    station.inspector.inspect(taken)
+    return True
 
 
 class Line:

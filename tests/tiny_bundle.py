@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_inspect.edge.bundle.bundle import Bundle, GoldenFrame, open_bundle, pack_golden, write_bundle
 from edge_inspect.edge.bundle.manifest import GOLDEN
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.frame.areas import Areas
 
 SIDE, SCALES, CHANNELS = 32, (16, 8), 4
 
@@ -78,12 +79,14 @@ def write(
     threshold: float = small_bundle.THRESHOLD,
     slow: str | None = None,
     tolerance: dict[str, float] | None = None,
+    areas: Areas | None = None,
     **network_: Any,
 ) -> Bundle:
     """Writes the bundle: int8 (coarse weights) and fp32, preferring int8; golden maps are of FP32 on OpenVINO.
 
     Random frames score above the usual threshold; a station that rejects them all says so. The network of the precision
-    `slow` has more to compute. `tolerance` is that of the golden frames, for some precisions.
+    `slow` has more to compute. `tolerance` is that of the golden frames, for some precisions; `areas` is where to look
+    in frames of their size, 80x48.
     """
     limits = {"image": threshold, "pixel": small_bundle.PIXEL}
     fields: dict[str, Any] = small_bundle.fields(thresholds={"fp32": limits, "int8": limits})
@@ -92,6 +95,8 @@ def write(
         fields["name"] = path.name
     mode = {"mode": "tile", "tiles": list(tiles), "overlap": 8} if tiles != (1, 1) else {"mode": "stretch"}
     fields["input"]["fit"] = {"width": SIDE, "height": SIDE, "region": None, "grey": False, **mode}
+    if areas is not None:
+        fields["input"]["fit"]["areas"] = areas.model_dump(mode="json")
     names = [[f"{side}{k + 1}" for k in range(len(SCALES))] for side in ("teacher", "student")]
     fields["outputs"] = {"kind": "feature_pairs", "teacher": names[0], "student": names[1]}
     contents = {

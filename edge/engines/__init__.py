@@ -15,6 +15,9 @@ choice.py          chooses the precision by these times
 choice_file.py     the record of the choices on this box
 golden.py          compares an engine's maps of the golden frames with the bundle's
 openvino.py        the engine for any processor
+openvino_graph.py  the graph that it compiles
+openvino_slot.py   a request of OpenVINO with its input and output
+second_engine.py   a second engine for frames that wait
 memory_probe.py    the float32 network, opened where a memory compares
 openvino_sums.py   computes residual additions in INT8 inside convolutions, for OpenVINO on AMX
 openvino_cache.py  keeps networks that OpenVINO has compiled
@@ -61,6 +64,25 @@ class AnomalyMap:
     score: float
 
 
+class BegunMap(Protocol):
+    """The anomaly map of a frame, which an engine is computing."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that was asked for it."""
+
+    @property
+    def at_a_time(self) -> int:
+        """Number of frames that may be begun before the first of them is read."""
+
+    def wait(self) -> AnomalyMap:
+        """Wait for the map and return it. It is valid until the engine begins the next frame.
+
+        Raises:
+            EngineError: The engine failed, or its result is not finite.
+        """
+
+
 @dataclass(frozen=True)
 class LayerTime:
     """Time that an engine spends in layers of one kind for one tile.
@@ -81,7 +103,7 @@ class LayerTime:
 class Engine(Protocol):
     """An engine that turns frames into anomaly maps for one bundle. As a context manager it closes itself at the end.
 
-    Only one thread at a time may call `infer`, and the engine must not be closed while `infer` runs.
+    Only one thread at a time may call `infer` and `begin`, and the engine must not be closed while they run.
 
     Attributes:
         name: Name in the registry.
@@ -90,6 +112,10 @@ class Engine(Protocol):
 
     name: str
     precision: Precision
+
+    @property
+    def networks(self) -> int:
+        """Number of networks that it holds in memory: one, or two if it can compute several frames at a time."""
 
     @classmethod
     def check_box(cls) -> None:
@@ -127,6 +153,25 @@ class Engine(Protocol):
 
         Raises:
             EngineError: The engine failed or is closed, or its result is not finite.
+        """
+
+    def prepare_several(self) -> bool:
+        """Get ready to compute several frames at a time; return whether the engine can. It may take a second.
+
+        Without this, an engine gets ready by itself once `begin` was called often.
+        """
+
+    def begin(self, frame: Frame) -> BegunMap | None:
+        """Begin to compute the map of a frame while others wait, and return at once.
+
+        Maps are read in the order in which they were begun, each before `at_a_time` further ones are begun; one that is
+        not needed any more need not be read. A frame alone is computed faster by `infer`.
+
+        Returns:
+            The map; `None` if the engine computes one frame at a time, or is not ready for several yet.
+
+        Raises:
+            EngineError: The engine failed or is closed.
         """
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines import AnomalyMap, LayerTime
+from edge_inspect.edge.engines import AnomalyMap, BegunMap, LayerTime
 from edge_inspect.edge.errors import DriftError, EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.placement import Placement
@@ -34,8 +34,9 @@ class FittedEngine(ABC):
 
     A subclass must have a `name` and `_maps`. It overrides the other methods if their defaults do not fit: `check_box`
     and `unsupported` if not every box can run it, `version` if a library computes, `load` if it needs more than bundle
-    and precision, `_release` if it holds resources, `network_alone` if it can run its network without the steps
-    around it, and `layer_times` if its runtime tells how long each layer takes.
+    and precision, `_release` if it holds resources, `networks`, `prepare_several` and `begin` if it can compute several
+    frames at a time, `network_alone` if it can run its network without the steps around it, and `layer_times` if its
+    runtime tells how long each layer takes.
 
     Args:
         bundle: The bundle.
@@ -53,6 +54,11 @@ class FittedEngine(ABC):
         self._merger = Merger(grid) if grid.count > 1 else None
         self._weights = self._fit.weights
         self._closed = False
+
+    @property
+    def networks(self) -> int:
+        """One, because the engine computes one frame at a time."""
+        return 1
 
     @classmethod  # noqa: B027 (an engine that every box can run does nothing here)
     def check_box(cls) -> None:
@@ -72,6 +78,14 @@ class FittedEngine(ABC):
     def load(cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None) -> FittedEngine:
         """Return an engine for one precision of a bundle; `threads` and `cache` are ignored."""
         return cls(bundle, precision)
+
+    def prepare_several(self) -> bool:
+        """Return false, because the engine computes one frame at a time."""
+        return False
+
+    def begin(self, frame: Frame) -> BegunMap | None:
+        """Return `None`, because the engine computes one frame at a time."""
+        return None
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
         """Return a function that computes the map of one tile, with the steps before and after the network."""
@@ -128,10 +142,8 @@ class FittedEngine(ABC):
                 placements.append(placement)
                 yield image
 
-        for values in self._weighted(fitted()):
-            placement = placements.popleft()
-            score = self._score(values, placement) if placement.found else math.inf
-            yield AnomalyMap(values, placement, score)
+        for values in self._merged(fitted()):
+            yield self._scored(values, placements.popleft())
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
         """Return the map, (height, width), of a frame that was already fitted to the canvas; valid until the next call.
@@ -139,13 +151,7 @@ class FittedEngine(ABC):
         Raises:
             EngineError: The engine failed.
         """
-        return next(self._weighted([fitted]))
-
-    def _weighted(self, canvases: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
-        for values in self._merged(canvases):
-            if self._weights is not None:
-                np.multiply(values, self._weights, out=values)
-            yield values
+        return self._weighted(next(self._merged([fitted])))
 
     def _merged(self, canvases: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
         self._check_open()
@@ -159,6 +165,16 @@ class FittedEngine(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise EngineError(f"the {self.name} engine is closed and gives no more maps")
+
+    def _weighted(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._weights is not None:
+            np.multiply(values, self._weights, out=values)
+        return values
+
+    def _scored(self, values: NDArray[np.float32], placement: Placement) -> AnomalyMap:
+        """Return the result of a frame from the map of its canvas."""
+        values = self._weighted(values)
+        return AnomalyMap(values, placement, self._score(values, placement) if placement.found else math.inf)
 
     def _score(self, values: NDArray[np.float32], placement: Placement) -> float:
         x0, y0, x1, y1 = placement.valid

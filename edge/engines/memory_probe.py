@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines.openvino import compile_model, read_network, read_onnx, with_head
+from edge_inspect.edge.engines.openvino import compile_model, read_network, read_onnx
+from edge_inspect.edge.engines.openvino_graph import with_head
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 
 from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.bundle.manifest import Manifest, MapOutput
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.discrepancy import EPSILON, head_matrix
-from edge_inspect.edge.engines import LayerTime
+from edge_inspect.edge.engines import AnomalyMap, BegunMap, LayerTime
 from edge_inspect.edge.engines.base import FittedEngine
+from edge_inspect.edge.engines.golden import check_golden
 from edge_inspect.edge.engines.openvino_cache import KeptNetwork, compiled_file, find_compiled, keep_compiled
+from edge_inspect.edge.engines.openvino_graph import with_head
+from edge_inspect.edge.engines.openvino_slot import Slot
 from edge_inspect.edge.engines.openvino_sums import Sums, fuses_sums, round_sums
 from edge_inspect.edge.engines.openvino_times import layer_names, layer_times, parts_around
+from edge_inspect.edge.engines.second_engine import SecondEngine
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 
@@ -31,6 +34,10 @@ OpenVINO's CPU plugin gives the thread that first compiles a model a signal stac
 core. If another thread released the last core, the next signal to the first thread would kill the process, because
 Python handles signals on that stack (seen with OpenVINO 2026.4 and SIGTERM).
 """
+
+
+MOST_AT_ONCE = 4
+"""Number of tiles that are computed at once at most. Each needs memory of its own."""
 
 
 class OpenVinoEngine(FittedEngine):
@@ -47,6 +54,8 @@ class OpenVinoEngine(FittedEngine):
         exact: Whether the precision decides the type of layers that are not INT8. If `False`, OpenVINO chooses it; that
             serves comparisons.
         cache: Folder where the compiled network is kept for the next time; without one, it is not kept.
+        several: Whether it computes several tiles at a time, each on fewer threads: more in a second, but a single one
+            takes longer.
 
     Raises:
         EngineError: OpenVINO cannot read or compile the model, or `precision` is bf16 on a processor without it.
@@ -56,25 +65,31 @@ class OpenVinoEngine(FittedEngine):
     name = "openvino"
 
     def __init__(
-        self, bundle: Bundle, precision: Precision, *, threads: int = 0, exact: bool = True, cache: Path | None = None
+        self,
+        bundle: Bundle,
+        precision: Precision,
+        *,
+        threads: int = 0,
+        exact: bool = True,
+        cache: Path | None = None,
+        several: bool = False,
     ) -> None:
         super().__init__(bundle, precision)
-        self._threads = threads
+        self._threads, self._several = threads, several
         self._computes = None if not exact else "bf16" if precision == "bf16" else "f32"
         if missing := self.unsupported(precision):
             raise EngineError(f"{bundle.path}: {missing}")
         self._kept: KeptNetwork | None = None
-        file = compiled_file(cache, bundle, precision, threads) if cache is not None and exact else None
+        file = compiled_file(cache, bundle, precision, threads, several) if cache is not None and exact else None
         try:
-            self._request = self._open(bundle, file).create_infer_request()
+            network = self._open(bundle, file)
+            # One more than are computed at once, so that the next one waits in OpenVINO while a map is read.
+            at_a_time = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1 if several else 1
+            self._slots = deque(Slot(network) for _ in range(at_a_time))
         except RuntimeError as error:
             why = " ".join(str(error).split())
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {why}") from error
-        # Input and output are written in place, so that no tensor is created per frame.
-        self._input = self._request.get_input_tensor().data
-        self._output: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(
-            self._fit.height, self._fit.width
-        )
+        self._second = SecondEngine(lambda: _open_second(bundle, precision, threads, cache))
 
     @classmethod
     def unsupported(cls, precision: Precision) -> str:
@@ -93,12 +108,42 @@ class OpenVinoEngine(FittedEngine):
         cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None
     ) -> OpenVinoEngine:
         """Return an engine for one precision of a bundle; with `cache`, its compiled network is kept there."""
-        return cls(bundle, precision, threads=threads, cache=cache)
+        return cls(bundle, precision, threads=threads, cache=cache, several=bundle.fit.grid.count > 1)
+
+    @property
+    def networks(self) -> int:
+        """Number of networks in memory: two as soon as there is a second engine."""
+        return 1 + self._second.is_open
+
+    def prepare_several(self) -> bool:
+        """Open the second engine; return whether there is one."""
+        if not self._several and not self._second.is_open:
+            self._second.open()
+        return self._second.is_open
+
+    def begin(self, frame: Frame) -> BegunMap | None:
+        """Begin to compute the map of a frame in the second engine; see `Engine`.
+
+        A bundle with tiles has no second engine: its engine computes several tiles of one frame at a time.
+        """
+        self._check_open()
+        second = None if self._several else self._second.ask()
+        if second is None:
+            return None
+        return second.begin_for(self, frame)
+
+    def begin_for(self, engine: OpenVinoEngine, frame: Frame) -> BegunSlot:
+        """Begin to compute the map of a frame in a slot, for an engine whose second engine this is.
+
+        Raises:
+            EngineError: The engine failed or is closed.
+        """
+        image, placement = self._fit.apply(frame)
+        return BegunSlot(engine, len(self._slots), self._begin(image), lambda values: self._scored(values, placement))
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
         """Return a function that runs the compiled graph with its head, on whatever the engine's input holds."""
-        infer: Callable[[], object] = self._request.infer
-        return infer
+        return self._slots[0].compute
 
     def layer_times(self, bundle: Bundle, tile: Frame, runs: int) -> list[LayerTime]:
         """Return the time of each kind of layer of a second copy of the graph, which notes times; see `Engine`."""
@@ -117,7 +162,7 @@ class OpenVinoEngine(FittedEngine):
         """Return the compiled network: from the file that keeps it, or compiled now and kept there."""
         if file is not None and (kept := find_compiled(file)) is not None:
             try:
-                compiled = CORE.import_model(kept.tensor, "CPU", _options(self._threads, self._computes))
+                compiled = CORE.import_model(kept.tensor, "CPU", _options(self._threads, self._computes, self._several))
             except RuntimeError as error:
                 why = " ".join(str(error).split())
                 log.warning("%s: OpenVINO cannot use it: %s; the network is compiled again", file, why)
@@ -126,25 +171,73 @@ class OpenVinoEngine(FittedEngine):
                 self._kept = kept
                 return compiled
         model = with_head(read_network(bundle, self.precision), bundle.manifest)
-        compiled = compile_model(model, self._threads, self._computes)
+        compiled = compile_model(model, self._threads, self._computes, several=self._several)
         if file is not None:
             keep_compiled(file, compiled.export_model().getvalue())
         return compiled
 
     def _release(self) -> None:
-        del self._request, self._input, self._output
-        self._kept = None  # only now, because the request reads from it
+        self._second.close()
+        for slot in self._slots:
+            slot.end()
+        self._slots.clear()
+        self._kept = None  # only now, because the requests read from it
 
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
-        return map(self._infer_tile, tiles)
+        return self._maps_ahead(tiles) if self._several else map(self._compute, tiles)
 
-    def _infer_tile(self, tile: Frame) -> NDArray[np.float32]:
-        self._input[0] = tile
-        try:
-            self._request.infer()
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on a frame: {error}") from error
-        return self._output
+    def _compute(self, tile: Frame) -> NDArray[np.float32]:
+        slot = self._slots[0]
+        slot.input[:] = tile
+        return slot.compute()
+
+    def _maps_ahead(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
+        begun: deque[Slot] = deque()
+        for tile in tiles:
+            if len(begun) == len(self._slots):
+                yield begun.popleft().wait()
+            begun.append(self._begin(tile))
+        while begun:
+            yield begun.popleft().wait()
+
+    def _begin(self, tile: Frame) -> Slot:
+        """Begin to compute the map of a tile in the slot whose last map was begun before those of all others."""
+        self._check_open()
+        slot = self._slots[0]
+        slot.begin(tile)
+        self._slots.rotate(-1)
+        return slot
+
+
+@dataclass(frozen=True)
+class BegunSlot:
+    """A map that is being computed in a slot; see `BegunMap`.
+
+    Attributes:
+        engine: The engine that was asked for it.
+        at_a_time: Number of frames that may be begun before the first of them is read.
+        slot: The slot.
+        scored: Returns the result of a map.
+    """
+
+    engine: OpenVinoEngine
+    at_a_time: int
+    slot: Slot
+    scored: Callable[[NDArray[np.float32]], AnomalyMap]
+
+    def wait(self) -> AnomalyMap:
+        """Wait for the map and return it."""
+        return self.scored(self.slot.wait())
+
+
+def _open_second(bundle: Bundle, precision: Precision, threads: int, cache: Path | None) -> OpenVinoEngine:
+    engine = OpenVinoEngine(bundle, precision, threads=threads, cache=cache, several=True)
+    try:
+        check_golden(bundle, engine)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def _warn_of_missed(sums: Sums, bundle: Bundle) -> None:
@@ -179,86 +272,36 @@ def default_type() -> str:
 
 
 def compile_model(
-    model: ov.Model, threads: int = 0, computes: str | None = "f32", *, profiled: bool = False
+    model: ov.Model,
+    threads: int = 0,
+    computes: str | None = "f32",
+    *,
+    several: bool = False,
+    profiled: bool = False,
 ) -> ov.CompiledModel:
-    """Return the model compiled for the CPU and the shortest latency of a single frame.
+    """Return the model compiled for the CPU and the shortest latency of a single frame, or for several at a time.
 
     Args:
         model: The network.
         threads: Number of processor threads; 0 means all.
         computes: Type in which layers that are not INT8 are computed, `f32` or `bf16`; without one, `default_type`.
+        several: Whether several frames are computed at a time.
         profiled: Whether the model notes the time of every layer, which costs a little time itself.
     """
-    options = _options(threads, computes)
+    options = _options(threads, computes, several)
     if profiled:
         options["PERF_COUNT"] = "YES"
     return CORE.compile_model(model, "CPU", options)
 
 
-def _options(threads: int, computes: str | None) -> dict[str, str]:
+def _options(threads: int, computes: str | None, several: bool) -> dict[str, str]:
     options = {"PERFORMANCE_HINT": "LATENCY"}
+    if several:
+        # Threads that are bound to a processor would share it with those of another bundle, and leave others idle.
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "ENABLE_CPU_PINNING": "NO"}
+        options["PERFORMANCE_HINT_NUM_REQUESTS"] = str(MOST_AT_ONCE)
     if computes is not None:
         options["INFERENCE_PRECISION_HINT"] = computes
     if threads:
         options["INFERENCE_NUM_THREADS"] = str(threads)
     return options
-
-
-def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
-    """Return the network with normalisation and discrepancy head: (1, H, W, 3) uint8 BGR to (H, W) float32."""
-    fit = manifest.input.fit
-    frame = ops.parameter([1, fit["height"], fit["width"], 3], np.uint8, name="frame")
-    image = network.input(manifest.input.name)
-    normalised = _normalise(frame, manifest.input.mean, manifest.input.std)
-    for consumer in image.get_target_inputs():
-        consumer.replace_source_output(normalised.output(0))
-    outputs = {name: output for output in network.outputs for name in output.get_names()}
-
-    def features(names: Sequence[str]) -> list[ov.Output]:
-        return [outputs[name].get_node().input_value(0) for name in names]
-
-    named = manifest.outputs
-    if isinstance(named, MapOutput):
-        maps = features([named.map])
-    else:
-        pairs = zip(features(named.teacher), features(named.student), strict=True)
-        maps = [_cosine_distance(t, s).output(0) for t, s in pairs]
-    anomaly = _head(maps, (fit["height"], fit["width"]), manifest.decision.sigma)
-    return ov.Model([anomaly], [frame], "edge-inspect")
-
-
-def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> ov.Node:
-    """Return uint8 BGR, channels last, as float32 RGB, channels first, with one multiply-add per value.
-
-    The operations work on whole rows, with the three values of a pixel side by side, so that they fill the processor's
-    vectors. The transpose after them costs nothing, because the plugin's convolutions read channels last.
-    """
-    _, height, width, _ = frame.shape
-    scale = (1 / (255 * np.array(std, np.float32)))[::-1]
-    shift = (-np.array(mean, np.float32) / np.array(std, np.float32))[::-1]
-    rows = ops.convert(ops.reshape(frame, np.array([1, height, 3 * width], np.int64), special_zero=False), np.float32)
-    bgr = ops.add(ops.multiply(rows, np.tile(scale, width)), np.tile(shift, width))
-    pixels = ops.reshape(bgr, np.array([1, height, width, 3], np.int64), special_zero=False)
-    rgb = ops.gather(pixels, np.array([2, 1, 0], np.int64), np.int64(3))
-    return ops.transpose(rgb, np.array([0, 3, 1, 2], np.int64))
-
-
-def _head(maps: list[ov.Output], size: tuple[int, int], sigma: float) -> ov.Node:
-    """Return (1, 1, h, w) maps upsampled to (H, W), summed and blurred, by matrix products (edge/discrepancy.py)."""
-    tall, right = [], []
-    for output in maps:
-        _, _, height, width = output.get_shape()
-        plane = ops.reshape(output, np.array([height, width], np.int64), special_zero=False)
-        tall.append(ops.matmul(head_matrix(height, size[0], sigma), plane, False, False))
-        right.append(head_matrix(width, size[1], sigma))
-    return ops.matmul(ops.concat(tall, 1), np.concatenate(right, 1), False, True)
-
-
-def _cosine_distance(t: ov.Output, s: ov.Output) -> ov.Node:
-    channels = np.array([1], np.int64)
-
-    def norm(a: ov.Output) -> ov.Node:
-        return ops.maximum(ops.reduce_l2(a, channels, True), np.float32(EPSILON))
-
-    products = ops.reduce_sum(ops.multiply(t, s), channels, True)
-    return ops.subtract(np.float32(1), ops.divide(products, ops.multiply(norm(t), norm(s))))

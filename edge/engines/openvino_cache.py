@@ -31,11 +31,11 @@ KEPT = 20
 
 SUFFIX = ".openvino"
 DIGEST_SIZE = hashlib.sha256().digest_size
-SOURCES = ("engines/openvino.py", "engines/openvino_sums.py", "discrepancy.py")
+SOURCES = ("engines/openvino.py", "engines/openvino_graph.py", "engines/openvino_sums.py", "discrepancy.py")
 """Files of this program that decide what is compiled."""
 
 
-def compiled_file(folder: Path, bundle: Bundle, precision: Precision, threads: int) -> Path:
+def compiled_file(folder: Path, bundle: Bundle, precision: Precision, threads: int, several: bool = False) -> Path:
     """Return the path of a bundle's compiled network, whether it exists or not.
 
     Args:
@@ -43,8 +43,9 @@ def compiled_file(folder: Path, bundle: Bundle, precision: Precision, threads: i
         bundle: The bundle.
         precision: The precision whose model is compiled.
         threads: Number of processor threads for which it is compiled; 0 means all.
+        several: Whether it is compiled for several tiles at a time.
     """
-    key = [bundle.digest, precision, threads, ov.__version__, describe(), _program()]
+    key = [bundle.digest, precision, threads, several, ov.__version__, describe(), _program()]
     return folder / f"{precision}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}{SUFFIX}"
 
 

@@ -22,7 +22,7 @@ from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.replies import BundleChange
 from edge_inspect.edge.decision import Decision
-from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.engines import AnomalyMap, BegunMap
 from edge_inspect.edge.errors import BundleError, EdgeInspectError, EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.station.box_resources import BoxResources
@@ -100,17 +100,18 @@ class StationBundles:
                 name = self._places[0].name
                 log.error("%s: inspects with %s, but cannot record that: %s", self._station.name, name, error)
 
-    def inspect(self, frame: Frame) -> tuple[LoadedBundle, AnomalyMap, Decision]:
+    def inspect(self, frame: Frame, begun: BegunMap | None = None) -> tuple[LoadedBundle, AnomalyMap, Decision]:
         """Inspect a frame; return the bundle that did it, its anomaly map and its decision.
 
-        If the engine of a new bundle fails, the previous bundle takes over and inspects the frame.
+        If the engine of a new bundle fails, the previous bundle takes over and inspects the frame. `begun` is its map,
+        if an engine has begun it.
 
         Raises:
             EngineError: The engine failed, and there was no bundle to go back to.
         """
         loaded = self.current
         try:
-            anomaly, decision = loaded.inspect(frame)
+            anomaly, decision = loaded.inspect(frame, begun)
         except EngineError as error:
             before = self._before
             # If the bundle is no longer in force, its engine hung, and the supervisor has replaced it meanwhile.

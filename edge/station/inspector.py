@@ -1,13 +1,19 @@
-"""The inspector of a station: takes the frames that wait, has them inspected, and stores their verdicts."""
+"""The inspector of a station: takes the frames that wait, has them inspected, and stores their verdicts.
+
+Where more frames wait, their maps are begun before the one before them is read, if the engine computes several at a
+time. Everything else is done frame by frame in the order in which they were taken.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from edge_inspect.edge.contract.messages import Verdict
-from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.engines import AnomalyMap, BegunMap
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.stage import Stage, StageName
@@ -28,8 +34,21 @@ SLOW_FLUSH_S = 1.0
 """If the outbox has been flushing for longer, in seconds, a stored verdict does not count as progress of the disk."""
 
 
+@dataclass(eq=False)
+class TakenFrame:
+    """A frame that the engine thread has taken out of the ring and not inspected yet.
+
+    Attributes:
+        waiting: The frame.
+        begun: Its map, if the engine has begun it.
+    """
+
+    waiting: WaitingFrame
+    begun: BegunMap | None = None
+
+
 class Inspector:
-    """Inspects the frames of a station. Only the engine thread may call `inspect_next`.
+    """Inspects the frames of a station. Only the engine thread may call `take`, `begin`, `inspect` and `lose`.
 
     Args:
         name: Name of the station.
@@ -62,10 +81,11 @@ class Inspector:
         self._recipes, self._shadows, self._keepers = recipes, shadows, keepers
         self._statistics, self._state, self._sink = statistics, state, sink
         self._in_progress = PartInProgress()
+        self._taken: deque[TakenFrame] = deque()
 
-    def inspect_next(self) -> bool:
-        """Inspect the oldest waiting frame; return false if no frame waits, or if its bundle is still being opened."""
-        self._recipes.take_next(lambda: {waiting.capture.recipe for waiting in self._ring.waiting})
+    def take(self) -> TakenFrame | None:
+        """Take the oldest waiting frame; `None` if no frame waits, or if its bundle is still being opened."""
+        self._recipes.take_next(self._waiting_recipes)
         stage = self._stages["engine"]
         waiting = self._ring.take(lambda oldest: self._recipes.is_settled(oldest.capture.recipe))
         if waiting is None:
@@ -74,7 +94,29 @@ class Inspector:
                 self._recipes.begin_to_open(oldest.capture.recipe)
             if stage.situation.doing != "failed":
                 stage.idle("no frame waits" if oldest is None else "the bundle of its recipe is being opened")
-            return False
+            return None
+        self._taken.append(TakenFrame(waiting))
+        return self._taken[-1]
+
+    def begin(self, taken: TakenFrame) -> None:
+        """Have the engine begin the map of a frame that was taken, if it computes several at a time and does not fail.
+
+        An error is not reported here: the frame is inspected all the same, and then it is.
+        """
+        stage, capture = self._stages["engine"], taken.waiting.capture
+        if stage.situation.doing == "failed":
+            return
+        stage.work()  # so that an engine that hangs here is noticed
+        try:
+            taken.begun = self._recipes.begin(capture.recipe, capture.frame)
+        except Exception as error:
+            log.debug("%s: the map of a frame cannot be begun: %r", self._name, error)
+        stage.idle("more frames wait")
+
+    def inspect(self, taken: TakenFrame) -> None:
+        """Inspect a frame that was taken; frames must be inspected in the order in which they were taken."""
+        self._taken.remove(taken)
+        waiting = taken.waiting
         recipe = waiting.capture.recipe
         if self._recipes.bundle_of(recipe) is None:
             # No failure of the engine: building it again would not help. Without a problem, another part has just had
@@ -83,12 +125,12 @@ class Inspector:
                 self._recipes.problem(recipe) or f"recipe {recipe}: its bundle could not be opened for this part"
             )
             self._ring.recycle(waiting.capture.frame)
-            return True
-        stage.work()
+            return
+        self._stages["engine"].work()
         self._in_progress.begin(waiting)
         part, saved = None, False
         try:
-            part, anomaly = self._inspect(waiting)
+            part, anomaly = self._inspect(taken)
         except Exception as error:
             if self._in_progress.finish(waiting):
                 self._lose(error)
@@ -96,7 +138,11 @@ class Inspector:
             saved = self._finish(part, anomaly)
         if not saved:
             self._ring.recycle(waiting.capture.frame)
-        return True
+
+    def lose(self, taken: TakenFrame) -> None:
+        """Count a frame that was taken as lost, because there is no time to inspect it."""
+        self._taken.remove(taken)
+        self._statistics.count_failed()
 
     def abandon(self) -> None:
         """Give up the part in progress, together with an engine that hangs. Any thread may call this."""
@@ -116,12 +162,18 @@ class Inspector:
         self._statistics.count_failed()
         self._state.degrade(problem)
 
-    def _inspect(self, waiting: WaitingFrame) -> tuple[InspectedPart | None, AnomalyMap]:
+    def _waiting_recipes(self) -> set[str | None]:
+        frames = [*self._ring.waiting, *(taken.waiting for taken in self._taken)]
+        return {waiting.capture.recipe for waiting in frames}
+
+    def _inspect(self, taken: TakenFrame) -> tuple[InspectedPart | None, AnomalyMap]:
         """Inspect a frame; the part is `None` if it was abandoned meanwhile, together with an engine that hung."""
-        loaded, anomaly, decision = self._recipes.inspect(waiting.capture.recipe, waiting.capture.frame)
+        waiting = taken.waiting
+        capture = waiting.capture
+        loaded, anomaly, decision = self._recipes.inspect(capture.recipe, capture.frame, taken.begun)
         if not self._in_progress.finish(waiting):
             return None, anomaly
-        return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
+        return InspectedPart(capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
 
     def _finish(self, part: InspectedPart, anomaly: AnomalyMap) -> bool:
         """Store the verdict; return whether the frame is kept for saving or publishing, and must not be overwritten."""

@@ -10,7 +10,7 @@ from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.contract.messages import BundleReference
 from edge_inspect.edge.decision import Decider, Decision
-from edge_inspect.edge.engines import AnomalyMap, Engine
+from edge_inspect.edge.engines import AnomalyMap, BegunMap, Engine
 from edge_inspect.edge.engines.choice import Choice
 from edge_inspect.edge.engines.choice_file import ChoiceFile
 from edge_inspect.edge.engines.chosen_once import choose_once
@@ -51,13 +51,18 @@ class LoadedBundle:
         self.watch = CalibrationWatch(bundle, engine.precision, station.defect_share)
         self.measured = MeasuredPixels.of(bundle.fit)
 
-    def inspect(self, frame: Frame) -> tuple[AnomalyMap, Decision]:
+    def inspect(self, frame: Frame, begun: BegunMap | None = None) -> tuple[AnomalyMap, Decision]:
         """Return the anomaly map of a frame, valid until the engine's next frame, and the decision on it.
+
+        Args:
+            frame: The frame.
+            begun: Its map, if an engine has begun it. If it was another engine, it is computed again.
 
         Raises:
             EngineError: The engine failed.
         """
-        anomaly = self.engine.infer(frame)
+        ours = begun is not None and begun.engine is self.engine
+        anomaly = begun.wait() if begun is not None and ours else self.engine.infer(frame)
         return anomaly, self.decider.decide(anomaly)
 
     def threshold_bounds(self, factor: float) -> tuple[float, float]:
@@ -116,9 +121,9 @@ class SharedEngines:
         """Return about how much memory an engine that `open` has returned takes, in bytes.
 
         It is what the process grew by when the engine was opened, but no less than the size of its network: memory that
-        another engine has left may have been used again.
+        another engine has left may have been used again. A second network counts as much as the first.
         """
-        return self._bytes[bundle.digest, engine.precision]
+        return self._bytes[bundle.digest, engine.precision] * engine.networks
 
     def why(self, bundle: Bundle, precision: Precision | None, engine: Engine) -> str:
         """Return why an engine that `open` has returned computes in its precision, in words.

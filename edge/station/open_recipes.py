@@ -70,6 +70,8 @@ class OpenRecipes:
         self._closed = False
         self._over = False
         """Whether a bundle has to be closed, or the engines have changed since that was last examined."""
+        self._networks = 0
+        """Number of networks in memory when that was last examined; an engine may get a second one by itself."""
 
     def __contains__(self, recipe: str | None) -> bool:
         return recipe in self._open
@@ -160,6 +162,8 @@ class OpenRecipes:
         for bundles in self._open.values():
             if bundles.take_next():
                 self._over = True
+        if (networks := sum(bundles.current.engine.networks for bundles in self._open.values())) != self._networks:
+            self._over, self._networks = True, networks
         # Another thread may hold the lock while it writes to a disk. Then the next call closes them.
         if self._over and self.lock.acquire(blocking=False):
             try:

@@ -23,7 +23,7 @@ from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import RecipeHealth, RecipeState
 from edge_inspect.edge.contract.replies import RecipeChange
 from edge_inspect.edge.decision import Decision
-from edge_inspect.edge.engines import AnomalyMap, Engine
+from edge_inspect.edge.engines import AnomalyMap, BegunMap, Engine
 from edge_inspect.edge.errors import BundleError, EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.calibration_watch import CalibrationWatch
@@ -66,7 +66,7 @@ class InForce(NamedTuple):
 class StationRecipes:
     """Inspects frames by their recipes, and changes the recipe in force. A station without recipes has one, `None`.
 
-    Only the engine thread may call `inspect` and `take_next`; any thread may call the other methods.
+    Only the engine thread may call `begin`, `inspect` and `take_next`; any thread may call the other methods.
 
     Args:
         settings: The whole configuration.
@@ -175,7 +175,21 @@ class StationRecipes:
         """
         return recipe in self._open or self._open.problem(recipe) is not None
 
-    def inspect(self, recipe: str | None, frame: Frame) -> tuple[LoadedBundle, AnomalyMap, Decision]:
+    def begin(self, recipe: str | None, frame: Frame) -> BegunMap | None:
+        """Have the map of a frame begun by the engine of its recipe; see `Engine.begin`.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+        bundles = self._open.use(recipe)
+        if bundles is None:
+            return None
+        self._judging = bundles
+        return bundles.current.engine.begin(frame)
+
+    def inspect(
+        self, recipe: str | None, frame: Frame, begun: BegunMap | None = None
+    ) -> tuple[LoadedBundle, AnomalyMap, Decision]:
         """Inspect a frame by a recipe; see `StationBundles.inspect`.
 
         Raises:
@@ -185,7 +199,7 @@ class StationRecipes:
         if bundles is None:
             raise EngineError(self.problem(recipe) or f"recipe {recipe}: its bundle is closed")
         self._judging = bundles
-        return bundles.inspect(frame)
+        return bundles.inspect(frame, begun)
 
     def take_next(self, waiting: Callable[[], Collection[str | None]]) -> None:
         """Put waiting bundles in force, and close the bundles for which there is no memory.

@@ -67,6 +67,7 @@ class Station:
         stages: Camera, engine and outbox, as the watchdog sees them.
         ended: Set when the camera gives no more frames.
         ring: The frames that wait for the engine.
+        inspector: Inspects them in the engine thread.
         state: The state that the status shows, with faults and alarms.
         recipes: The recipes with their bundles, and the change of both.
     """
@@ -106,7 +107,7 @@ class Station:
             self._commands = CommandExecutor(
                 commands, admission, station, box, self._requests, self.state, self._shadows, self.recipes, self._sink
             )
-            self._inspector = Inspector(
+            self.inspector = Inspector(
                 self.name,
                 box,
                 stages=self.stages,
@@ -160,10 +161,6 @@ class Station:
         """
         self.recipes.confirm()
 
-    def inspect_next(self) -> bool:
-        """Inspect the oldest waiting frame; return false if no frame waits. Only the engine thread may call this."""
-        return self._inspector.inspect_next()
-
     def load_bundle(self, path: Path) -> None:
         """Begin to load the bundle that a new configuration names, and return at once.
 
@@ -205,7 +202,7 @@ class Station:
         """
         self.state.degrade("the engine hangs, or fails at every part; it is built again")
         self.recipes.rebuild(engine)
-        self._inspector.abandon()
+        self.inspector.abandon()
 
     def choose_recipe(self, capture: Capture, request: FrameRequest) -> str | None:
         """Return the recipe of a frame. `CameraListener` describes this and the next four methods."""

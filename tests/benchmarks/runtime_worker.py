@@ -23,7 +23,7 @@ import runtime_turns
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.decision import Decider
-from edge_inspect.edge.engines.base import FittedEngine
+from edge_inspect.edge.engines import BegunMap
 from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.frame.images import Frame, read_image
 
@@ -32,9 +32,8 @@ class Edge:
     """A bundle as a station runs it, without the service around it."""
 
     def __init__(self, bundle: Bundle, precision: Precision | None, cache: Path) -> None:
-        engine = open_checked_engine(bundle, precision, engine="openvino", cache=cache)
-        assert isinstance(engine, FittedEngine)
-        self._engine, self._decider = engine, Decider(bundle, engine.precision)
+        self._engine = open_checked_engine(bundle, precision, engine="openvino", cache=cache)
+        self._decider = Decider(bundle, self._engine.precision)
 
     def read(self, path: Path) -> Frame:
         return read_image(path)
@@ -43,12 +42,20 @@ class Edge:
         return self._decider.decide(self._engine.infer(frame)).ok
 
     def stream(self, frames: Iterable[Frame], in_flight: int) -> Iterator[bool]:
-        """The engine itself chooses how many frames it takes ahead; with one in flight it is given one at a time."""
+        """As a station does while frames wait: so many are begun, or fewer if the engine computes fewer at a time."""
         if in_flight == 1:
             yield from map(self.judge, frames)
             return
-        for anomaly in self._engine.infer_all(frames):
-            yield self._decider.decide(anomaly).ok
+        self._engine.prepare_several()
+        begun: deque[BegunMap] = deque()
+        for frame in frames:
+            if begun and len(begun) == min(in_flight, begun[0].at_a_time):
+                yield self._decider.decide(begun.popleft().wait()).ok
+            following = self._engine.begin(frame)
+            assert following is not None
+            begun.append(following)
+        while begun:
+            yield self._decider.decide(begun.popleft().wait()).ok
 
 
 class Bare:
@@ -62,11 +69,12 @@ class Bare:
 
     def __init__(self, bundle: Bundle, precision: Precision | None, hint: Literal["LATENCY", "THROUGHPUT"]) -> None:
         from edge_inspect.edge.engines import openvino
+        from edge_inspect.edge.engines.openvino_graph import with_head
 
         precision = precision or bundle.manifest.order_of("openvino")[0]
         self._fit = bundle.fit
         computes = "bf16" if precision == "bf16" else "f32"
-        model = openvino.with_head(openvino.read_network(bundle, precision), bundle.manifest)
+        model = with_head(openvino.read_network(bundle, precision), bundle.manifest)
         if hint == "LATENCY":
             self._compiled = openvino.compile_model(model, computes=computes)
         else:

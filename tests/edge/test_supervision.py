@@ -39,7 +39,7 @@ def hang(kind, method, once):
 once = "once" in sys.argv.pop(1)
 camera, engine = edge_inspect.edge.cameras.folder.FolderCamera, edge_inspect.edge.engines.openvino.OpenVinoEngine
 camera.read = hang("camera", camera.read, once)
-engine._infer_tile = hang("engine", engine._infer_tile, once)
+engine._compute = hang("engine", engine._compute, once)
 import edge_inspect.edge.cli
 sys.exit(edge_inspect.edge.cli.main(sys.argv[1:]))
 """

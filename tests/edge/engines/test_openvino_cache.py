@@ -78,8 +78,8 @@ def test_where_nothing_can_be_written_the_engine_runs_all_the_same(
 
 def test_a_file_is_found_for_what_it_was_compiled_for_alone(bundle: Bundle, tmp_path: Path) -> None:
     other = tiny_bundle.write(tmp_path / "other", seed=12)
-    places: list[tuple[Bundle, Precision, int]] = [(bundle, "fp32", 0), (bundle, "int8", 0), (bundle, "fp32", 1)]
-    places.append((other, "fp32", 0))
+    places: list[tuple[Bundle, Precision, int, bool]] = [(bundle, "fp32", 0, False), (bundle, "int8", 0, False)]
+    places += [(bundle, "fp32", 1, False), (bundle, "fp32", 0, True), (other, "fp32", 0, False)]
     assert len({compiled_file(tmp_path, *place) for place in places}) == len(places)
 
 

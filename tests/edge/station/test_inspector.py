@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from box_parts import make_box, make_settings
+from box_parts import inspect_next, make_box, make_settings
 
 from edge_inspect.edge.cameras import Capture
 from edge_inspect.edge.contract.fields import utc_now
@@ -33,7 +33,7 @@ def test_a_part_whose_bundle_is_tried_again_just_then_is_no_failure_of_the_engin
 ) -> None:
     # The opening had failed when the frame was taken out; then another part had it begun again.
     monkeypatch.setattr(station.recipes, "is_settled", lambda recipe: True)
-    assert station.inspect_next() and station.lost == 1
+    assert inspect_next(station) and station.lost == 1
     assert station.stages["engine"].situation.doing != "failed"
 
 
@@ -48,5 +48,5 @@ def test_an_opening_begins_while_the_ring_can_be_used(station: Station, monkeypa
         begun.append((recipe, not reader.is_alive()))
 
     monkeypatch.setattr(OpenRecipes, "begin_to_open", begin_to_open)
-    assert not station.inspect_next()
+    assert not inspect_next(station)
     assert begun == [("two", True)]

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from box_parts import make_box, make_settings
+from box_parts import inspect_next, make_box, make_settings
 from mosquitto import wait_until
 from tiny_bundle import write
 
@@ -185,7 +185,7 @@ def test_a_part_that_is_left_behind_with_its_engine_is_counted_once(
     station.start()
     try:
         wait_until(lambda: station.ring.waiting, 60)
-        left = threading.Thread(target=station.inspect_next)
+        left = threading.Thread(target=inspect_next, args=(station,))
         left.start()
         assert begun.wait(60)
         station.rebuild_engine(hanging)
@@ -193,7 +193,7 @@ def test_a_part_that_is_left_behind_with_its_engine_is_counted_once(
         go.set()
         left.join(60)
         assert station.stages["engine"].situation.doing == "idle"
-        wait_until(lambda: station.inspect_next() and station.inspected == 5, 60)
+        wait_until(lambda: inspect_next(station) and station.inspected == 5, 60)
         station.publish_health()
         assert (station.health.frames.inspected, station.health.frames.dropped) == (5, 1)
         assert [one["part_id"] for one in verdicts(outbox, "a")] == ["1", "2", "3", "4", "5"]
@@ -309,7 +309,7 @@ def test_a_part_that_always_fails_is_a_case_for_the_supervisor(
         while failed < FAILURES:
             assert not station.stages["engine"].overdue(0.0)
             wait_until(lambda: station.ring.waiting, 60)
-            failed += station.inspect_next()
+            failed += inspect_next(station)
         assert station.stages["engine"].overdue(0.0)
     finally:
         station.close(1)
