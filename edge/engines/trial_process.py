@@ -38,7 +38,8 @@ def try_apart(bundle: Bundle, engine: str, *, threads: int = 0, cache: Path | No
         bundle: The bundle; it is opened anew by its path, and must have the same digest.
         engine: Name of the engine.
         threads: Number of processor threads; 0 means all.
-        cache: Folder where the engine of the choice is kept; opening it there takes the service less time and memory.
+        cache: Folder where the engine of the choice is kept, and the one for several frames at a time; opening them
+            there takes the service less time and memory.
 
     Raises:
         TrialCrashed: The process crashed, was killed, or took longer than `MOST_S`.
@@ -79,7 +80,9 @@ def main() -> int:
             raise EngineError(f"{path}: another bundle has taken the place of the one that was opened")
         choice = try_precisions(bundle, engine, threads=int(threads))
         if cache:
-            open_engine(bundle, choice.precision, engine=engine, threads=int(threads), cache=Path(cache[0])).close()
+            kept = Path(cache[0])
+            with open_engine(bundle, choice.precision, engine=engine, threads=int(threads), cache=kept) as chosen:
+                chosen.prepare_several()
     except EdgeInspectError as error:
         print(error)
         return 1
