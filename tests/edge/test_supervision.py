@@ -25,7 +25,7 @@ from edge_inspect.edge.health.supervisor import EXIT_STUCK
 # A driver, and a network, that does not return: a thread that waits for ever, whenever the file `hang` is there.
 HANGS = """
 import os, sys, threading
-import edge_inspect.edge.cameras.folder, edge_inspect.edge.engines.openvino
+import edge_inspect.edge.cameras.folder, edge_inspect.edge.engines.openvino_slot
 
 def hang(kind, method, once):
     def wrapped(*arguments):
@@ -37,9 +37,10 @@ def hang(kind, method, once):
     return wrapped
 
 once = "once" in sys.argv.pop(1)
-camera, engine = edge_inspect.edge.cameras.folder.FolderCamera, edge_inspect.edge.engines.openvino.OpenVinoEngine
+camera, slot = edge_inspect.edge.cameras.folder.FolderCamera, edge_inspect.edge.engines.openvino_slot.Slot
 camera.read = hang("camera", camera.read, once)
-engine._compute = hang("engine", engine._compute, once)
+slot.compute = hang("engine", slot.compute, once)
+slot.wait = hang("engine", slot.wait, once)
 import edge_inspect.edge.cli
 sys.exit(edge_inspect.edge.cli.main(sys.argv[1:]))
 """
@@ -157,11 +158,21 @@ def test_a_camera_that_hangs_is_left_behind_and_opened_again(
     assert service.end() == 0
 
 
+@pytest.mark.parametrize("fps", [20, 2000])
 def test_an_engine_that_hangs_is_built_again(
-    broker: Broker, subscriber: Subscriber, configure: Configure, start: Launch, systemd: Systemd, tmp_path: Path
+    fps: int,
+    broker: Broker,
+    subscriber: Subscriber,
+    configure: Configure,
+    start: Launch,
+    systemd: Systemd,
+    tmp_path: Path,
 ) -> None:
-    service = start(configure(broker.port), "once")
+    """At 2,000 frames a second some always wait, and their maps have been begun when the engine hangs."""
+    service = start(configure(broker.port, fps=fps), "once")
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, PATIENCE)
+    if fps == 2000:
+        wait_until(lambda: "several at a time" in service.said(), PATIENCE)
     (tmp_path / "engine").touch()
     wait_until(lambda: any("engine hangs" in message for message in systemd.heard), PATIENCE)
     seen = len(subscriber.payloads("verdict"))

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ from box_parts import inspect_next, make_box, make_settings
 from mosquitto import wait_until
 from tiny_bundle import write
 
+from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.engine_loop import EngineLoop
+from edge_inspect.edge.engines import AnomalyMap, second_engine
+from edge_inspect.edge.engines.opening import open_engine
+from edge_inspect.edge.engines.openvino import BegunSlot
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.frame.images import read_image, write_image
@@ -120,6 +125,72 @@ def test_a_camera_that_dies_does_not_touch_the_others(
     assert [one["sequence"] for one in verdicts(outbox, "a")[:parts]] == list(range(1, parts + 1))
     write_frames(dying)
     wait_until(lambda: dead.inspected >= inspected + 3, 60)
+
+
+@pytest.mark.parametrize("names", ["a", "abc"])
+def test_frames_that_wait_get_the_verdicts_that_they_get_alone(
+    names: str,
+    run: Callable[..., Any],
+    outbox: MemoryOutbox,
+    bundles: Path,
+    frames: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(second_engine, "OFTEN", 1)
+    begun: list[int] = []
+    wait = BegunSlot.wait
+
+    def count(self: BegunSlot) -> AnomalyMap:
+        begun.append(self.at_a_time)
+        return wait(self)
+
+    monkeypatch.setattr(BegunSlot, "wait", count)
+    settings = make_settings(tmp_path, bundles / "a", names=names, policy="every", camera=f"folder:{frames}?loop=true")
+    stations, _ = run(settings)
+    wait_until(lambda: len(begun) >= 60 and all(station.inspected >= 30 for station in stations), 60)
+    engine = stations[0].engine
+    for station in stations:
+        station.stop()
+    wait_until(lambda: not any(station.ring.waiting for station in stations), 60)
+    time.sleep(0.5)
+    wanted = [engine.infer(read_image(path)).score for path in sorted(frames.iterdir())]
+    for station in stations:
+        told = verdicts(outbox, station.name)
+        assert [one["part_id"] for one in told] == [str(i % 6) for i in range(len(told))]
+        assert [one["sequence"] for one in told] == list(range(1, len(told) + 1))
+        assert [one["score"] for one in told] == pytest.approx([wanted[i % 6] for i in range(len(told))], abs=1e-5)
+        assert station.lost == 0
+
+
+def test_a_bundle_that_changes_while_frames_are_begun_judges_them_from_the_change_on(
+    run: Callable[..., Any],
+    outbox: MemoryOutbox,
+    bundles: Path,
+    frames: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(second_engine, "OFTEN", 1)
+    camera = f"folder:{frames}?loop=true"
+    settings = make_settings(tmp_path, bundles / "a", names="ab", policy="every", camera=camera)
+    stations, _ = run(settings)
+    first = stations[0]
+    scores = {}
+    for name in ("a", "b"):
+        with open_engine(open_bundle(bundles / name)) as engine:
+            scores[name] = [engine.infer(read_image(path)).score for path in sorted(frames.iterdir())]
+    for _ in range(3):
+        for name in ("b", "a"):
+            first.load_bundle(bundles / name)
+            wait_until(lambda name=name: first.recipes.current.reference.name == name, 60)
+            seen = first.inspected
+            wait_until(lambda seen=seen: first.inspected > seen + 20, 60)
+    told = verdicts(outbox, "a")
+    assert [one["sequence"] for one in told] == list(range(1, len(told) + 1))
+    for i, one in enumerate(told):
+        assert one["score"] == pytest.approx(scores[one["bundle"]["name"]][i % 6], abs=1e-5)
+    assert first.lost == 0
 
 
 def test_a_lost_camera_and_a_warning_that_lasts_are_each_said_once(
