@@ -58,6 +58,7 @@ def turns() -> list[dict[str, Any]]:
             "fps": 450 / slow,
             "cpu_s_per_1000": 4.0,
             "peak_mb": 200.0,
+            "paced_mb": 150.0,
             "first_s": 1.0 * slow,
             "with_trial_s": 4.0 * slow,
         }

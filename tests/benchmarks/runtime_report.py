@@ -102,6 +102,7 @@ SHOWN_STATIONS = {
     "verdicts/s": cell("fps"),
     "of the floor's best": cell("of_floor"),
     **OF_PROCESS,
+    "paced, MB": cell("paced_mb"),
 }
 
 
@@ -159,7 +160,7 @@ def station_rows(turns: Turns) -> list[Row]:
     for count in dict.fromkeys(turn["stations"] for turn in turns if turn["task"] == "stations"):
         taken = [turn for turn in turns if turn["task"] == "stations" and turn["stations"] == count]
         size, precision = taken[0]["size"], taken[0]["precision"]
-        names = ("fps", "cpu_s_per_1000", "peak_mb", "first_s", "with_trial_s")
+        names = ("fps", "cpu_s_per_1000", "peak_mb", "paced_mb", "first_s", "with_trial_s")
         ours = {name: [float(turn[name]) for turn in taken] for name in names}
         row: Row = {"stations": count, "size": size, "precision": precision, "rounds": len(taken)}
         row |= {name: rounded(median(values).value) for name, values in ours.items()}
