@@ -43,7 +43,7 @@ NOT_RUN = {
     "make lint": "looks at the whole repository",
     "make bench": "measures for minutes",
     "make versions": "installs packages into many environments, for minutes",
-    "make arm64": "emulates another processor for ten minutes, as root",
+    "make arm64": "emulates another processor for minutes, as root",
     "make constraints": "asks PyPI for the newest versions",
     "make install": "writes to /opt as root; tests/systemd/test_unit.py installs below a folder",
     "make uninstall": "the same",
