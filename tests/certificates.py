@@ -48,7 +48,15 @@ class Authority:
             .not_valid_before(now + first * DAY)
             .not_valid_after(now + last * DAY)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            # Clients of Python 3.13 want these.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+        if ca:
+            signs = dict.fromkeys(("key_cert_sign", "crl_sign", "digital_signature"), True)
+            never = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only")
+            usage = x509.KeyUsage(**signs, **dict.fromkeys((*never, "decipher_only"), False))
+            builder = builder.add_extension(usage, critical=True)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(host) for host in hosts]), False)
         return builder.sign(self._key, hashes.SHA256())

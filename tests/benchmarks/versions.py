@@ -16,7 +16,8 @@ must find the pixels that every box has. Exit status 0 if they do. A Python that
 Writes results/versions.csv. Needs PyPI, and 1 GB in the temporary folder.
 
 With `--extras`, each extra of a box is installed with the newest and with the oldest of its packages, beside the newest
-others and the extra [dev], and tests that use the packages must pass (`TESTS`). Writes results/versions_extras.csv.
+others and the extras [dev] and [page], and tests that use the packages must pass (`TESTS`). Writes
+results/versions_extras.csv.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ def tried_extra(wheel: Path, python: str, extra: str, pins: Sequence[str]) -> Ro
         uv("venv", "--python", python, folder)
         install = ("pip", "install", "--python", program)
         try:
-            wanted = ("--requirements", ROOT / "pyproject.toml", "--extra", extra, "--extra", "dev", "onnx", *pins)
-            uv(*install, *WHEELS, *wanted)
+            extras = (word for name in (extra, "dev", "page") for word in ("--extra", name))
+            uv(*install, *WHEELS, "--requirements", ROOT / "pyproject.toml", *extras, *pins)
             uv(*install, "--no-deps", wheel)
             listed = json.loads(uv("pip", "list", "--python", program, "--format", "json"))
             versions = {each["name"].lower(): each["version"] for each in listed}
