@@ -110,17 +110,23 @@ def _fps_of_waiting(engine: Engine, decider: Decider, pictures: list[Frame], fra
     if not engine.prepare_several():
         return None
     begun: deque[BegunMap] = deque()
+
+    def read_first() -> None:
+        anomaly = begun.popleft().wait()
+        assert anomaly is not None
+        decider.decide(anomaly)
+
     started = 0.0
     for i in range(WARM_UP + frames):
         if i == WARM_UP:
             started = time.perf_counter()
         if begun and len(begun) == begun[0].at_a_time:
-            decider.decide(begun.popleft().wait())
+            read_first()
         following = engine.begin(pictures[i % len(pictures)])
         assert following is not None
         begun.append(following)
     while begun:
-        decider.decide(begun.popleft().wait())
+        read_first()
     return round(frames / (time.perf_counter() - started), 2)
 
 

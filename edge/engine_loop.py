@@ -120,6 +120,7 @@ class EngineLoop:
                 self._taken.append((inspector, taken))
                 if len(self._taken) > 1 or any(each.ring.waiting for each in self._stations):
                     inspector.begin(taken)
+                # So no engine has begun more than it computes at a time when it begins its next frame.
                 self._inspect(mine, leave=0 if taken.begun is None else taken.begun.at_a_time - 1)
         if not found and self._taken:
             self._inspect(mine, leave=len(self._taken) - 1)

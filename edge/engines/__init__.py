@@ -75,8 +75,11 @@ class BegunMap(Protocol):
     def at_a_time(self) -> int:
         """Number of frames that may be begun before the first of them is read."""
 
-    def wait(self) -> AnomalyMap:
-        """Wait for the map and return it. It is valid until the engine begins the next frame.
+    def wait(self) -> AnomalyMap | None:
+        """Wait for the map and return it; it is valid until the engine begins the next frame.
+
+        Returns:
+            The map; `None` if it is lost, because too many others were begun after it.
 
         Raises:
             EngineError: The engine failed, or its result is not finite.
@@ -164,8 +167,8 @@ class Engine(Protocol):
     def begin(self, frame: Frame) -> BegunMap | None:
         """Begin to compute the map of a frame while others wait, and return at once.
 
-        Maps are read in the order in which they were begun, each before `at_a_time` further ones are begun; one that is
-        not needed any more need not be read. A frame alone is computed faster by `infer`.
+        Maps are read in the order in which they were begun, each before `at_a_time` further ones are begun; later it is
+        lost. One that is not needed any more need not be read. A frame alone is computed faster by `infer`.
 
         Returns:
             The map; `None` if the engine computes one frame at a time, or is not ready for several yet.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -139,7 +140,13 @@ class OpenVinoEngine(FittedEngine):
             EngineError: The engine failed or is closed.
         """
         image, placement = self._fit.apply(frame)
-        return BegunSlot(engine, len(self._slots), self._begin(image), lambda values: self._scored(values, placement))
+        wait = self._begin(image)
+
+        def result() -> AnomalyMap | None:
+            values = wait()
+            return None if values is None else self._scored(values, placement)
+
+        return BegunSlot(engine, len(self._slots), result)
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
         """Return a function that runs the compiled graph with its head, on whatever the engine's input holds."""
@@ -192,21 +199,20 @@ class OpenVinoEngine(FittedEngine):
         return slot.compute()
 
     def _maps_ahead(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
-        begun: deque[Slot] = deque()
+        begun: deque[Callable[[], NDArray[np.float32] | None]] = deque()
         for tile in tiles:
             if len(begun) == len(self._slots):
-                yield begun.popleft().wait()
+                yield _unless_lost(begun.popleft()())
             begun.append(self._begin(tile))
         while begun:
-            yield begun.popleft().wait()
+            yield _unless_lost(begun.popleft()())
 
-    def _begin(self, tile: Frame) -> Slot:
-        """Begin to compute the map of a tile in the slot whose last map was begun before those of all others."""
+    def _begin(self, tile: Frame) -> Callable[[], NDArray[np.float32] | None]:
+        """Begin to compute the map of a tile, in the slot whose last one was begun before those of the others."""
         self._check_open()
         slot = self._slots[0]
-        slot.begin(tile)
         self._slots.rotate(-1)
-        return slot
+        return functools.partial(slot.wait, slot.begin(tile))
 
 
 @dataclass(frozen=True)
@@ -216,18 +222,22 @@ class BegunSlot:
     Attributes:
         engine: The engine that was asked for it.
         at_a_time: Number of frames that may be begun before the first of them is read.
-        slot: The slot.
-        scored: Returns the result of a map.
+        result: Waits for the map and returns it; `None` if it is lost.
     """
 
     engine: OpenVinoEngine
     at_a_time: int
-    slot: Slot
-    scored: Callable[[NDArray[np.float32]], AnomalyMap]
+    result: Callable[[], AnomalyMap | None]
 
-    def wait(self) -> AnomalyMap:
+    def wait(self) -> AnomalyMap | None:
         """Wait for the map and return it."""
-        return self.scored(self.slot.wait())
+        return self.result()
+
+
+def _unless_lost(values: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    if values is None:
+        raise EngineError("the engine was used for another frame before this one was ready")
+    return values
 
 
 def _open_second(bundle: Bundle, precision: Precision, threads: int, cache: Path | None) -> OpenVinoEngine:

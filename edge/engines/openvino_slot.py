@@ -28,6 +28,7 @@ class Slot:
         self._request = network.create_infer_request()
         self.input: Frame = self._request.get_input_tensor().data[0]
         self._output: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(self.input.shape[:2])
+        self._begun = 0
 
     def compute(self) -> NDArray[np.float32]:
         """Return the map of what the input holds, (height, width) float32, valid until the slot's next one.
@@ -41,25 +42,29 @@ class Slot:
             raise _failed(error) from error
         return self._output
 
-    def begin(self, tile: Frame) -> None:
-        """Begin to compute the map of a tile. If the one before was not read, this waits for it first.
+    def begin(self, tile: Frame) -> int:
+        """Begin to compute the map of a tile, and return its number. If the one before was not read, it is lost.
 
         Raises:
             EngineError: OpenVINO failed.
         """
         self.end()
+        self._begun += 1
         self.input[:] = tile
         try:
             self._request.start_async()
         except RuntimeError as error:
             raise _failed(error) from error
+        return self._begun
 
-    def wait(self) -> NDArray[np.float32]:
-        """Wait for the map that was begun, and return it as `compute` does.
+    def wait(self, number: int) -> NDArray[np.float32] | None:
+        """Wait for the map of a number, and return it as `compute` does; `None` if another one was begun after it.
 
         Raises:
             EngineError: OpenVINO failed.
         """
+        if number != self._begun:
+            return None
         try:
             self._request.wait()
         except RuntimeError as error:

@@ -56,13 +56,15 @@ class LoadedBundle:
 
         Args:
             frame: The frame.
-            begun: Its map, if an engine has begun it. If it was another engine, it is computed again.
+            begun: Its map, if an engine has begun it. If it was another engine, or the map is lost, it is computed
+                again.
 
         Raises:
             EngineError: The engine failed.
         """
-        ours = begun is not None and begun.engine is self.engine
-        anomaly = begun.wait() if begun is not None and ours else self.engine.infer(frame)
+        anomaly = begun.wait() if begun is not None and begun.engine is self.engine else None
+        if anomaly is None:
+            anomaly = self.engine.infer(frame)
         return anomaly, self.decider.decide(anomaly)
 
     def threshold_bounds(self, factor: float) -> tuple[float, float]:

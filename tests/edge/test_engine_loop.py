@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -97,6 +98,20 @@ def test_as_many_frames_are_begun_as_the_engine_computes_at_a_time_and_read_in_o
         *("begin a0", "begin b0", "begin a1", "a0", "begin b1", "b0", "begin a2", "a1"),
         *("b1", "a2"),
     ]
+
+
+def test_no_engine_gets_more_frames_than_it_computes_at_a_time_beside_one_that_computes_more() -> None:
+    """Two stations share an engine that computes two frames at a time; the engine of the third computes five."""
+    done: list[str] = []
+    at_a_time = {"a": 2, "b": 2, "c": 5}
+    run_to_the_end(EngineLoop([Waiting(name, 5, done, most) for name, most in at_a_time.items()]))
+    begun, most = Counter[int](), Counter[int]()
+    for each in done:
+        engine = at_a_time[each.split()[-1][0]]
+        begun[engine] += 1 if "begin" in each else -1
+        most[engine] = max(most[engine], begun[engine])
+    assert most[2] == 2 and most[5] <= 5
+    assert [each for each in done if "begin" not in each] == [f"{name}{i}" for i in range(5) for name in "abc"]
 
 
 def test_frames_are_inspected_one_at_a_time_where_the_engine_begins_none() -> None:

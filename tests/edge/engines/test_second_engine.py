@@ -11,7 +11,7 @@ import tiny_bundle
 from mosquitto import wait_until
 
 from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.engines import BegunMap, openvino, second_engine
+from edge_inspect.edge.engines import AnomalyMap, BegunMap, openvino, second_engine
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.engines.second_engine import OFTEN, SecondEngine
 from edge_inspect.edge.errors import DriftError, EngineError
@@ -43,6 +43,12 @@ def begin(engine: OpenVinoEngine, frame: Frame) -> BegunMap:
     return begun
 
 
+def read(begun: BegunMap) -> AnomalyMap:
+    anomaly = begun.wait()
+    assert anomaly is not None
+    return anomaly
+
+
 def test_it_is_opened_when_frames_have_waited_often(bundle: Bundle) -> None:
     with OpenVinoEngine(bundle, "fp32") as engine:
         assert all(engine.begin(frame) is None for frame in frames(OFTEN - 1))
@@ -62,7 +68,7 @@ def test_maps_that_were_begun_together_are_those_of_the_first_engine(bundle: Bun
         for i, frame in enumerate(some):
             if i + 2 < len(some):
                 begun.append(begin(engine, some[i + 2]))
-            anomaly = begun.pop(0).wait()
+            anomaly = read(begun.pop(0))
             np.testing.assert_allclose(anomaly.values, wanted[i][0], atol=1e-5)
             assert anomaly.score == pytest.approx(wanted[i][1], abs=1e-5)
             assert anomaly.placement == engine.infer(frame).placement
@@ -76,7 +82,18 @@ def test_areas_weigh_its_maps_too(tmp_path: Path) -> None:
         (frame,) = frames(1)
         wanted = engine.infer(frame)
         assert (wanted.values[:, :8] == 0).all()
-        np.testing.assert_allclose(begin(engine, frame).wait().values, wanted.values, atol=1e-5)
+        np.testing.assert_allclose(read(begin(engine, frame)).values, wanted.values, atol=1e-5)
+
+
+def test_a_map_is_lost_and_no_other_frames_if_too_many_are_begun_after_it(bundle: Bundle) -> None:
+    with OpenVinoEngine(bundle, "fp32") as engine:
+        ask_until_open(engine)
+        some = frames(6)
+        first = begin(engine, some[0])
+        begun = [begin(engine, frame) for frame in some[1 : first.at_a_time + 1]]
+        assert first.wait() is None
+        for frame, each in zip(some[1:], begun, strict=False):
+            np.testing.assert_allclose(read(each).values, engine.infer(frame).values, atol=1e-5)
 
 
 def test_a_map_that_is_not_read_costs_no_other_one(bundle: Bundle) -> None:
@@ -85,7 +102,7 @@ def test_a_map_that_is_not_read_costs_no_other_one(bundle: Bundle) -> None:
         some = frames(8)
         for frame in some[:7]:
             begin(engine, frame)
-        np.testing.assert_allclose(begin(engine, some[7]).wait().values, engine.infer(some[7]).values, atol=1e-5)
+        np.testing.assert_allclose(read(begin(engine, some[7])).values, engine.infer(some[7]).values, atol=1e-5)
 
 
 def test_it_ends_with_the_first_one_while_maps_are_begun(bundle: Bundle) -> None:

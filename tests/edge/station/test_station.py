@@ -409,5 +409,6 @@ def test_no_name_of_a_file_ends_a_station_or_another_one(
     expected = {r"teil_\xfc", r"line\nbreak", r"\xed\xa0\x80", (r"\xff" * 250)[:256], "ü" * 100}
     assert {one["part_id"] for one in verdicts(outbox, "b")} == expected
     assert any(r"damaged_\xe9.png" in problem for problem in problems(bad))
+    wait_until(lambda: bad.inspected == 5, 60)
     bad.publish_health()
     assert (bad.health.frames.inspected, bad.health.frames.dropped) == (5, 1)
