@@ -53,7 +53,7 @@ TESTS = {
     "sparkplug": "mqtt/test_sparkplug.py mqtt/test_sparkplug_payload.py mqtt/test_sparkplug_service.py",
     "gpio": "triggers",
     "genicam": "cameras/test_genicam.py",
-    "demo": "test_demo_live.py",
+    "demo": "mqtt/test_reconnection.py",
 }
 """The extras that come from PyPI as wheels alone, and tests of what they are for."""
 
