@@ -34,6 +34,15 @@ def resident_bytes() -> int:
         return 0
 
 
+def available_bytes() -> int | None:
+    """Return the memory that programs can still take without swapping, in bytes; `None` if the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, IndexError, ValueError):
+        return None
+
+
 def peak_mb(pid: int | None = None) -> float:
     """Return the peak memory of a process so far, in MiB; by default that of this process.
 

@@ -3,7 +3,7 @@
 A frame that is computed alone is ready sooner if all processors compute it. Of frames that wait, a box computes more in
 a second if each processor computes another frame: no processor waits for the others after each layer. OpenVINO compiles
 a network for one or the other, so the second way takes a second engine and its memory. A station that keeps pace with
-its camera never needs it.
+its camera never needs it, and a box that is short of memory does without.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from edge_inspect.edge.engines import Engine
-from edge_inspect.edge.errors import EdgeInspectError
-from edge_inspect.edge.memory import give_back_freed
+from edge_inspect.edge.errors import EdgeInspectError, EngineError
+from edge_inspect.edge.memory import available_bytes, give_back_freed
 
 log = logging.getLogger(__name__)
 
 OFTEN = 50
 """How often frames must have waited before the engine is opened; the frames that wait after a start are fewer."""
+
+LEAST_BYTES = 256_000_000
+"""Memory that must be available to open it: it takes 30 to 70 MB, and the rest is for whatever else the box does."""
 
 SomeEngine = TypeVar("SomeEngine", bound=Engine)
 
@@ -63,6 +66,7 @@ class SecondEngine(Generic[SomeEngine]):
     def open(self) -> None:
         """Open the engine in this thread. If it cannot be opened, that is logged."""
         try:
+            _check_memory()
             engine = self._open_checked()
         except EdgeInspectError as error:
             log.warning("frames that wait are inspected one at a time: %s", error)
@@ -77,3 +81,12 @@ class SecondEngine(Generic[SomeEngine]):
                 log.info("frames that wait are inspected several at a time from now on")
                 return
         engine.close()
+
+
+def _check_memory() -> None:
+    available = available_bytes()
+    if available is not None and available < LEAST_BYTES:
+        raise EngineError(
+            f"a second engine is opened only where {LEAST_BYTES // 1_000_000} MB of memory are available; there are "
+            f"{available // 1_000_000}"
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge_inspect.edge.memory import give_back_freed, peak_mb
+from edge_inspect.edge.memory import available_bytes, give_back_freed, peak_mb
 
 
 def test_the_peak_stays_when_memory_is_given_back() -> None:
@@ -20,6 +20,14 @@ def test_the_peak_stays_when_memory_is_given_back() -> None:
     del block
     assert peak_mb() >= before
     assert peak_mb() > 64
+
+
+def test_the_available_memory_is_that_of_the_kernel() -> None:
+    available = available_bytes()
+    if sys.platform != "linux":
+        assert available is None
+    else:
+        assert available == pytest.approx(psutil.virtual_memory().available, rel=0.1)
 
 
 def test_a_process_does_not_inherit_its_parents_peak() -> None:

@@ -157,6 +157,16 @@ def test_one_that_is_ready_only_after_the_end_is_closed() -> None:
     assert second.ask() is None
 
 
+def test_a_box_that_is_short_of_memory_does_without(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(second_engine, "available_bytes", lambda: 200_000_000)
+    with OpenVinoEngine(bundle, "fp32") as engine:
+        assert not engine.prepare_several()
+        assert "256 MB of memory are available; there are 200" in caplog.text
+        assert engine.begin(frames(1)[0]) is None and engine.networks == 1
+
+
 def test_a_bug_while_it_is_opened_costs_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     def fails() -> OpenVinoEngine:
         raise ZeroDivisionError
