@@ -98,6 +98,9 @@ def test_the_trial_keeps_what_it_has_chosen(
 ) -> None:
     choice = choose_once(bundle, "openvino", ChoiceFile(tmp_path / "outbox.precisions.json"), cache=cache)
     assert choice is not None
-    assert list(cache.iterdir()) == [compiled_file(cache, bundle, choice.precision, 0)]
+    kept = [compiled_file(cache, bundle, choice.precision, 0, several) for several in (False, True)]
+    assert set(cache.iterdir()) == set(kept)
     monkeypatch.setattr(openvino, "read_network", no_onnx)
     assert maps(bundle, choice.precision, cache)
+    with OpenVinoEngine(bundle, choice.precision, cache=cache) as engine:
+        assert engine.prepare_several()
