@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -44,7 +42,9 @@ class Inbox:
     """Hands messages to the thread that stores them, and their acknowledgements back. Every method is thread-safe."""
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
+        # Not a SimpleQueue: its `get` with a timeout may wait for ever on Python 3.10, if the time is over too soon.
+        self._waiting: deque[Waiting] = deque()
+        self._came = threading.Condition()
         self._stored: deque[Received] = deque()
         self._closing = threading.Event()
         self.wake: Callable[[], None] = lambda: None
@@ -52,13 +52,15 @@ class Inbox:
 
     def __len__(self) -> int:
         """Return the number of messages that wait."""
-        return self._waiting.qsize()
+        return len(self._waiting)
 
     def put(self, item: Waiting) -> None:
         """Add a message; waits while too many wait already, until `close`."""
         while len(self) >= MOST_WAITING and not self._closing.wait(_PAUSE_S):
             pass
-        self._waiting.put(item)
+        with self._came:
+            self._waiting.append(item)
+            self._came.notify()
 
     def take(self, most: int, timeout_s: float) -> list[Waiting]:
         """Return what waits, in order; wait for the first message.
@@ -67,12 +69,10 @@ class Inbox:
             most: Largest number of messages to return.
             timeout_s: Longest time to wait, in seconds; then the list is empty.
         """
-        taken: list[Waiting] = []
-        with contextlib.suppress(queue.Empty):
-            taken.append(self._waiting.get(timeout=timeout_s))
-            while len(taken) < most:
-                taken.append(self._waiting.get_nowait())
-        return taken
+        with self._came:
+            if not self._waiting and timeout_s > 0:
+                self._came.wait(timeout_s)
+            return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
     def store(self, items: Iterable[Waiting]) -> None:
         """Note that messages are stored, so that they are acknowledged to the broker."""
